@@ -1,0 +1,72 @@
+package hook
+
+import (
+	"net/http"
+	"time"
+)
+
+// Message is what was accepted. It never changes, but retention may take its content.
+type Message struct {
+	ID         MessageID
+	App        ApplicationID
+	Source     SourceID // 0 = published through the API
+	EventType  string
+	EventID    string // the sender's own id of it, "" when there is none
+	Channels   []string
+	Tags       []string
+	Payload    []byte            // the business object, UTF-8 JSON, byte for byte as it came
+	Platform   map[string]string // everything else of the envelope
+	Raw        *Raw              // the request as received; nil for published ones and in lists
+	Unreadable string            // why the content could not be read though its signature is right; "" = readable
+	Expired    bool              // content removed by retention
+	CreatedAt  time.Time
+}
+
+// Raw is a request as it came in.
+type Raw struct {
+	Method string
+	Query  string // without the question mark
+	Header http.Header
+	Body   []byte
+}
+
+// Dedup is how a message is recognised when it comes again.
+type Dedup struct {
+	Scope string        // what the key is unique in, such as "alipay/2013121700999429"; the application is implied
+	Key   string        // "" = never a duplicate
+	Keep  time.Duration // how long the key is remembered
+	// Twin is a weaker key. A message that is new by Key but whose Twin is remembered is accepted, and its platform map
+	// gets TwinMark with the id of the earlier message.
+	Twin     string
+	TwinKeep time.Duration
+	TwinMark string
+}
+
+// Accept is one message to be accepted, with how to recognise it and whether a repeat is an error.
+type Accept struct {
+	Message Message
+	Dedup   Dedup
+	// Unique makes a repeat of (App, EventID) a conflict for publishers; it is a namespace of its own, kept as long as
+	// UniqueKeep.
+	Unique     bool
+	UniqueKeep time.Duration
+}
+
+// Accepted says what became of an Accept.
+type Accepted struct {
+	Message    Message // with Platform as stored; of a duplicate: only its ID
+	Duplicate  bool    // an earlier message has the same key; Message.ID is that one
+	Deliveries []Delivery
+	Err        error // an Error about this one message, which was not stored; others of its batch are not touched by it
+}
+
+// Refused is a request that the front door turned away, kept for the explainer.
+type Refused struct {
+	ID     int64 // from the generator: orders them
+	Source SourceID
+	At     time.Time
+	Reason string // a short code: signature, malformed, replay, too_large …
+	Detail string // one sentence, without secrets
+	Remote string
+	Raw    Raw // credentials redacted
+}
