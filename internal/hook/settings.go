@@ -80,7 +80,7 @@ func settingValues(v json.RawMessage) ([]string, error) {
 		values := []string{}
 		for _, e := range list {
 			one, err := settingValues(e)
-			if err != nil || len(one) != 1 {
+			if err != nil || len(one) != 1 || strings.HasPrefix(strings.TrimSpace(string(e)), "[") {
 				return nil, fmt.Errorf("a list may hold strings, numbers and booleans only")
 			}
 			values = append(values, one[0])
