@@ -1,0 +1,341 @@
+package app
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"log/slog"
+
+	"github.com/waypost/waypost/dialect"
+	"github.com/waypost/waypost/internal/api"
+	"github.com/waypost/waypost/internal/egress"
+	"github.com/waypost/waypost/internal/engine"
+	"github.com/waypost/waypost/internal/hook"
+	"github.com/waypost/waypost/internal/ingest"
+	"github.com/waypost/waypost/internal/store"
+	"github.com/waypost/waypost/internal/store/sqlite"
+)
+
+// App is a running server.
+type App struct {
+	o        Options
+	dialects map[string]*dialect.Dialect
+	ids      *hook.Generator
+	store    *sqlite.DB
+	engine   *engine.Engine
+	door     *ingest.Door
+	api      *api.Handler
+	metrics  *metrics
+
+	public, admin net.Listener
+	token         string // made at this start, else ""
+
+	ready    atomic.Bool // the parts that Changed speaks to are there
+	stopping atomic.Bool
+	failed   chan error // what makes the process give up; room for one
+	teardown stack
+}
+
+// Run starts a server, waits until ctx ends or the store breaks, and stops it in good order. An error means that the
+// process should exit with a code that says so.
+func Run(ctx context.Context, o Options) error {
+	a, err := Start(ctx, o)
+	if err != nil {
+		return err
+	}
+	var cause error
+	select {
+	case <-ctx.Done():
+		a.o.Log.Info("stopping", "waits", a.o.StopTimeout)
+	case cause = <-a.failed:
+		a.o.Log.Error("giving up", "error", cause)
+	}
+	return errors.Join(cause, a.Stop(context.WithoutCancel(ctx)))
+}
+
+// Start starts a server and returns when it serves. Whatever was started is stopped again when a later part fails.
+func Start(ctx context.Context, o Options) (*App, error) {
+	o = o.Defaults()
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	a := &App{o: o, dialects: Dialects(), failed: make(chan error, 1)}
+	if err := a.start(ctx); err != nil {
+		return nil, errors.Join(err, a.teardown.unwind(context.WithoutCancel(ctx)))
+	}
+	return a, nil
+}
+
+// Stop refuses new work, finishes what is in flight up to the stop time-out, records it, and closes. It may be called
+// twice.
+func (a *App) Stop(ctx context.Context) error {
+	a.stopping.Store(true)
+	ctx, cancel := context.WithTimeout(ctx, a.o.StopTimeout)
+	defer cancel()
+	return a.teardown.unwind(ctx)
+}
+
+// PublicAddr and AdminAddr are where it listens; Token is the organisation token when this start made one.
+func (a *App) PublicAddr() string { return a.public.Addr().String() }
+
+// AdminAddr is the address of the API.
+func (a *App) AdminAddr() string { return a.admin.Addr().String() }
+
+// Token is the organisation token when this start made one, else "".
+func (a *App) Token() string { return a.token }
+
+// start is one straight line on purpose: the order is the order of dependencies, and the teardown is its reverse.
+func (a *App) start(ctx context.Context) error {
+	o, now := a.o, time.Now()
+	key, err := mainKey(o)
+	if err != nil {
+		return err
+	}
+	sealer, err := store.NewSealer(key)
+	if err != nil {
+		return err
+	}
+	// The sockets come first: from here on connections queue in the kernel, however long the store takes to open.
+	if a.public, a.admin, err = listeners(o); err != nil {
+		return err
+	}
+	a.teardown.push("listeners", func(context.Context) error { return ignoreClosed(errors.Join(a.public.Close(), a.admin.Close())) })
+
+	a.store, err = sqlite.Open(ctx, sqlite.Options{
+		Dir: o.Data, Sealer: sealer, Changed: a.changed, Log: o.Log, LowWater: uint64(o.LowWater),
+	})
+	if err != nil {
+		return fmt.Errorf("open the store: %w", err)
+	}
+	a.teardown.push("store", func(context.Context) error { return a.store.Close() })
+	highest, err := a.store.HighestID(ctx)
+	if err != nil {
+		return err
+	}
+	a.ids = hook.NewGenerator(o.Node, highest)
+	a.metrics = newMetrics(a.store, o.Version)
+
+	client, err := a.client()
+	if err != nil {
+		return err
+	}
+	seed, err := seedKey(key)
+	if err != nil {
+		return err
+	}
+	a.engine = a.newEngine(client, seed)
+	if a.door, err = a.newDoor(); err != nil {
+		return err
+	}
+	a.api = a.newAPI(client)
+	a.ready.Store(true)
+
+	if a.token, err = ensureToken(ctx, a.store, a.ids, o.Token, now); err != nil {
+		return err
+	}
+	if err := a.declare(ctx); err != nil {
+		return fmt.Errorf("apply the configuration: %w", err)
+	}
+	before, err := a.store.Beat(ctx, now, false)
+	if err != nil {
+		return fmt.Errorf("note the start: %w", err)
+	}
+	a.teardown.push("beat", func(ctx context.Context) error { _, err := a.store.Beat(ctx, time.Now(), true); return err })
+	if err := a.engine.Start(ctx); err != nil {
+		return fmt.Errorf("start the engine: %w", err)
+	}
+	a.teardown.push("engine", a.engine.Stop)
+	a.teardown.push("front door's books", func(context.Context) error { return a.door.Close() })
+	a.serve("admin", a.admin, a.adminMux())
+	a.serve("public", a.public, a.publicMux())
+	a.gap(ctx, before, now)
+	a.announce()
+	return nil
+}
+
+// changed hears of every commit: see sqlite.Options.Changed. It only passes on; nothing here waits.
+func (a *App) changed(c store.Change) {
+	if c.Broken != nil {
+		a.giveUp(c.Broken)
+	}
+	if !a.ready.Load() {
+		return
+	}
+	if c.Config {
+		a.door.Forget()
+		a.api.Forget()
+	}
+	a.engine.Changed(c)
+}
+
+// giveUp ends Run with an error. Only the first cause counts.
+func (a *App) giveUp(err error) {
+	a.stopping.Store(true)
+	select {
+	case a.failed <- err:
+	default:
+	}
+}
+
+func (a *App) client() (*egress.Client, error) {
+	o := egress.Options{AllowLoopback: a.o.Dev, Version: a.o.Version}
+	if a.o.EgressCA != "" {
+		pem, err := readSmallFile(a.o.EgressCA, 4<<20)
+		if err != nil {
+			return nil, fmt.Errorf("read egress-ca: %w", err)
+		}
+		roots, err := x509.SystemCertPool()
+		if err != nil {
+			roots = x509.NewCertPool()
+		}
+		if !roots.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("egress-ca: %s holds no certificate in PEM form", filepath.Base(a.o.EgressCA))
+		}
+		o.TLS = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
+	}
+	return egress.New(o), nil
+}
+
+func (a *App) newEngine(client *egress.Client, seed []byte) *engine.Engine {
+	return engine.New(engine.Options{
+		Store: a.store, Dialects: a.dialects, Egress: client, IDs: a.ids, SeedKey: hook.NewSecret(string(seed)), Log: a.o.Log,
+		Observe: a.metrics.attempted, Broken: a.giveUp, Workers: a.o.Workers,
+		KeepMessages: max(a.o.Retention, 0), KeepPayloads: a.o.PayloadRetention,
+	})
+}
+
+func (a *App) newDoor() (*ingest.Door, error) {
+	proxies, _ := ParsePrefixes(a.o.TrustedProxies) // validated
+	return ingest.New(ingest.Options{
+		Routes: a.store.Route, Accept: a.store.Accept, Refuse: a.store.Refuse, Accepting: a.accepting, Observe: a.metrics.pushed,
+		Dialects: a.dialects, IDs: a.ids, Log: a.o.Log, MaxBody: a.o.MaxBody, TrustedProxies: proxies,
+	})
+}
+
+func (a *App) newAPI(client *egress.Client) *api.Handler {
+	return api.New(api.Options{
+		Store: a.store, Dialects: a.dialects, IDs: a.ids, PublicURL: a.o.PublicURL, Dev: a.o.Dev, MaxBody: a.o.MaxBody, Log: a.o.Log,
+		Accepting: a.accepting,
+		CheckURL: func(ctx context.Context, url string, allow []string) error {
+			prefixes, err := ParsePrefixes(allow)
+			if err != nil {
+				return err
+			}
+			return client.Check(ctx, url, prefixes)
+		},
+		Verify: func(ctx context.Context, e hook.Endpoint) (hook.Verification, error) {
+			t, err := a.store.Target(ctx, e.ID)
+			if err != nil {
+				return hook.Verification{}, err
+			}
+			return a.engine.Verify(ctx, t)
+		},
+	})
+}
+
+var errStopping = hook.Errorf(hook.KindUnavailable, "the server is stopping")
+
+func (a *App) accepting() error {
+	if a.stopping.Load() {
+		return errStopping
+	}
+	return nil
+}
+
+// serve runs an HTTP server on a listener and stops it in the teardown.
+func (a *App) serve(name string, l net.Listener, h http.Handler) {
+	srv := &http.Server{
+		Handler: h, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 75 * time.Second, MaxHeaderBytes: 32 << 10,
+		ErrorLog: slog.NewLogLogger(a.o.Log.Handler(), slog.LevelDebug),
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			a.giveUp(fmt.Errorf("the %s listener ended: %w", name, err))
+		}
+	}()
+	a.teardown.push(name+" listener", func(ctx context.Context) error {
+		err := srv.Shutdown(ctx)
+		if err != nil {
+			err = errors.Join(err, srv.Close()) // connections that did not end in time
+		}
+		<-done
+		return err
+	})
+}
+
+func (a *App) publicMux() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle(ingest.Path, a.door)
+	return mux
+}
+
+func (a *App) adminMux() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/api/", a.api)
+	mux.Handle("GET /metrics", a.metrics.handler())
+	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
+	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	return mux
+}
+
+// gap tells applications whose platforms had given up while we were away. It is told to people too; a failure is no
+// reason not to serve.
+func (a *App) gap(ctx context.Context, before, now time.Time) {
+	sources, err := collect(func(p store.Page) (store.List[hook.Source], error) { return a.store.Sources(ctx, 0, p) })
+	if err != nil {
+		a.o.Log.Error("could not look for gaps", "error", err)
+		return
+	}
+	routes := make([]hook.Route, 0, len(sources))
+	for _, s := range sources {
+		if r, err := a.store.SourceRoute(ctx, s.ID); err == nil {
+			routes = append(routes, r)
+		}
+	}
+	n, err := a.door.Gap(ctx, before, now, routes)
+	if err != nil {
+		a.o.Log.Error("could not tell of gaps", "error", err)
+	} else if n > 0 {
+		a.o.Log.Warn("was away for longer than platforms repeat: sources got the event "+ingest.GapType, "sources", n, "from", before, "to", now)
+	}
+}
+
+func (a *App) announce() {
+	scheme := "http"
+	if a.o.TLSCert != "" {
+		scheme = "https"
+	}
+	w := a.o.Announce
+	fmt.Fprintf(w, "waypost %s\n  public  %s://%s/in/{door}\n  admin   http://%s/api/v1/\n", a.o.Version, scheme, a.PublicAddr(), a.AdminAddr())
+	if path, err := filepath.Abs(a.o.Data); err == nil {
+		fmt.Fprintf(w, "  data    %s\n", path)
+	}
+	if a.token != "" {
+		fmt.Fprintf(w, "  token   %s   (organisation token; it is shown this once)\n", a.token)
+	}
+	if a.o.Dev {
+		fmt.Fprintln(w, "  dev     endpoints on loopback and without https are allowed")
+	}
+}
+
+func ignoreClosed(err error) error {
+	if errors.Is(err, net.ErrClosed) || errors.Is(err, os.ErrClosed) {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,128 @@
+package app
+
+import (
+	"crypto/tls"
+	"fmt"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// listeners opens the public and the admin address. Sockets that a service manager hands over (LISTEN_FDS, with
+// LISTEN_FDNAMES public and admin, or in that order) are taken instead, so that connections queue during a restart.
+func listeners(o Options) (public, admin net.Listener, err error) {
+	inherited, err := inheritedListeners(os.Getenv, os.Getpid())
+	if err != nil {
+		return nil, nil, err
+	}
+	if public, err = inheritOrListen(inherited, "public", o.Listen); err != nil {
+		return nil, nil, err
+	}
+	if admin, err = inheritOrListen(inherited, "admin", o.Admin); err != nil {
+		_ = public.Close()
+		return nil, nil, err
+	}
+	if o.TLSCert != "" {
+		cert := &certificate{cert: o.TLSCert, key: o.TLSKey}
+		if _, err := cert.get(nil); err != nil {
+			_ = public.Close()
+			_ = admin.Close()
+			return nil, nil, err
+		}
+		public = tls.NewListener(public, &tls.Config{
+			GetCertificate: cert.get, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"},
+		})
+	}
+	return public, admin, nil
+}
+
+func inheritOrListen(inherited map[string]net.Listener, name, addr string) (net.Listener, error) {
+	if l := inherited[name]; l != nil {
+		return l, nil
+	}
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("listen (%s): %w; choose another address with --%s", name, err, map[string]string{"public": "listen", "admin": "admin"}[name])
+	}
+	return l, nil
+}
+
+const firstInheritedFD = 3
+
+func inheritedListeners(getenv func(string) string, pid int) (map[string]net.Listener, error) {
+	if p := getenv("LISTEN_PID"); p != "" && p != strconv.Itoa(pid) {
+		return nil, nil
+	}
+	n, err := strconv.Atoi(getenv("LISTEN_FDS"))
+	if err != nil || n < 1 {
+		return nil, nil
+	}
+	names := strings.Split(getenv("LISTEN_FDNAMES"), ":")
+	out := map[string]net.Listener{}
+	for i := range min(n, 2) {
+		name := []string{"public", "admin"}[i]
+		if i < len(names) && (names[i] == "public" || names[i] == "admin") {
+			name = names[i]
+		}
+		f := os.NewFile(uintptr(firstInheritedFD+i), name)
+		l, err := net.FileListener(f)
+		_ = f.Close() // FileListener has its own copy
+		if err != nil {
+			return nil, fmt.Errorf("inherited socket %d (%s): %w", firstInheritedFD+i, name, err)
+		}
+		out[name] = l
+	}
+	return out, nil
+}
+
+// certificate is a key pair on disk that is read again when one of its files changes, so that a renewed certificate
+// needs no restart. A pair that does not fit together (half renewed) keeps the old one.
+type certificate struct {
+	cert, key string
+
+	mu      sync.Mutex
+	pair    *tls.Certificate
+	read    time.Time // modification time of what was read
+	checked time.Time
+}
+
+const certificateCheck = 5 * time.Second
+
+func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.pair != nil && time.Since(c.checked) < certificateCheck {
+		return c.pair, nil
+	}
+	c.checked = time.Now()
+	changed, err := newest(c.cert, c.key)
+	if err == nil && c.pair != nil && !changed.After(c.read) {
+		return c.pair, nil
+	}
+	pair, loadErr := tls.LoadX509KeyPair(c.cert, c.key)
+	if loadErr != nil {
+		if c.pair != nil {
+			return c.pair, nil
+		}
+		return nil, fmt.Errorf("read TLS certificate: %w", loadErr)
+	}
+	c.pair, c.read = &pair, changed
+	return c.pair, nil
+}
+
+func newest(paths ...string) (time.Time, error) {
+	var t time.Time
+	for _, p := range paths {
+		info, err := os.Stat(p)
+		if err != nil {
+			return t, err
+		}
+		if info.ModTime().After(t) {
+			t = info.ModTime()
+		}
+	}
+	return t, nil
+}

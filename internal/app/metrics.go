@@ -1,0 +1,96 @@
+package app
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/waypost/waypost/internal/engine"
+	"github.com/waypost/waypost/internal/hook"
+	"github.com/waypost/waypost/internal/ingest"
+	"github.com/waypost/waypost/internal/store"
+)
+
+// metrics are what /metrics shows. Labels come from closed sets (dialects, results, verdicts), never from requests.
+type metrics struct {
+	registry *prometheus.Registry
+
+	pushes     *prometheus.CounterVec   // by dialect and result
+	pushTime   *prometheus.HistogramVec // by dialect: from the header to the answer
+	storeTime  prometheus.Histogram     // of that: until durable
+	attempts   *prometheus.CounterVec   // by dialect and verdict
+	attemptDur *prometheus.HistogramVec // by dialect
+}
+
+var seconds = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}
+
+func newMetrics(st store.Store, version string) *metrics {
+	m := &metrics{
+		registry: prometheus.NewRegistry(),
+		pushes: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "waypost_pushes_total", Help: "Requests at the front door by dialect and what became of them.",
+		}, []string{"dialect", "result"}),
+		pushTime: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "waypost_push_seconds", Help: "Time from a push's header to its answer.", Buckets: seconds,
+		}, []string{"dialect"}),
+		storeTime: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "waypost_store_seconds", Help: "Part of a push's time until its message was durable.", Buckets: seconds,
+		}),
+		attempts: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "waypost_attempts_total", Help: "Delivery attempts by the endpoint's dialect and verdict.",
+		}, []string{"dialect", "verdict"}),
+		attemptDur: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "waypost_attempt_seconds", Help: "Time of a delivery attempt until its answer was judged.", Buckets: seconds,
+		}, []string{"dialect"}),
+	}
+	build := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "waypost_build_info", Help: "1, with the version as label.", ConstLabels: prometheus.Labels{"version": version},
+	})
+	build.Set(1)
+	m.registry.MustRegister(m.pushes, m.pushTime, m.storeTime, m.attempts, m.attemptDur, build,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), &stored{st})
+	return m
+}
+
+func (m *metrics) pushed(o ingest.Observation) {
+	m.pushes.WithLabelValues(o.Dialect, string(o.Result)).Inc()
+	m.pushTime.WithLabelValues(o.Dialect).Observe(o.Duration.Seconds())
+	if o.Stored > 0 {
+		m.storeTime.Observe(o.Stored.Seconds())
+	}
+}
+
+func (m *metrics) attempted(e engine.Event) {
+	m.attempts.WithLabelValues(e.Dialect, verdictNames[e.Verdict]).Inc()
+	m.attemptDur.WithLabelValues(e.Dialect).Observe(e.Duration.Seconds())
+}
+
+var verdictNames = map[hook.Verdict]string{hook.Success: "success", hook.Retry: "retry", hook.Refuse: "refused", hook.Gone: "gone"}
+
+func (m *metrics) handler() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
+}
+
+// stored reads the store's counters when somebody looks.
+type stored struct{ store store.Store }
+
+var (
+	messagesDesc   = prometheus.NewDesc("waypost_messages_total", "Messages accepted since the store was made.", nil, nil)
+	deliveriesDesc = prometheus.NewDesc("waypost_deliveries", "Deliveries by state; pending is the present number, the others are totals.", []string{"state"}, nil)
+)
+
+func (s *stored) Describe(ch chan<- *prometheus.Desc) { ch <- messagesDesc; ch <- deliveriesDesc }
+
+func (s *stored) Collect(ch chan<- prometheus.Metric) {
+	c, err := s.store.Counts(context.Background())
+	if err != nil {
+		return // the health check says that the store is broken; a scrape must not fail for it
+	}
+	ch <- prometheus.MustNewConstMetric(messagesDesc, prometheus.CounterValue, float64(c.Messages))
+	for state, n := range map[string]int64{"pending": c.Pending, "delivered": c.Delivered, "failed": c.Failed, "canceled": c.Canceled} {
+		ch <- prometheus.MustNewConstMetric(deliveriesDesc, prometheus.GaugeValue, float64(n), state)
+	}
+}

@@ -1,0 +1,70 @@
+package app
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/waypost/waypost/internal/hook"
+	"github.com/waypost/waypost/internal/store"
+	"github.com/waypost/waypost/internal/store/sqlite"
+)
+
+// offline opens the store of a stopped server. It makes nothing: a folder without a store is an error.
+func offline(ctx context.Context, o Options) (*sqlite.DB, error) {
+	o = o.Defaults()
+	if _, err := os.Stat(filepath.Join(o.Data, storeFile)); errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("%s holds no store", o.Data)
+	}
+	key, err := mainKey(o)
+	if err != nil {
+		return nil, err
+	}
+	sealer, err := store.NewSealer(key)
+	if err != nil {
+		return nil, err
+	}
+	return sqlite.Open(ctx, sqlite.Options{Dir: o.Data, Sealer: sealer, LowWater: 1})
+}
+
+// CreateToken makes a token in the store of a stopped server: for an application by id or uid, or for the organisation
+// when app is "". until zero = for ever.
+func CreateToken(ctx context.Context, o Options, name, app string, until time.Time) (token string, err error) {
+	st, err := offline(ctx, o)
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, st.Close()) }()
+	highest, err := st.HighestID(ctx)
+	if err != nil {
+		return "", err
+	}
+	now := time.Now()
+	token = NewToken()
+	t := hook.Token{
+		ID: hook.NewID[hook.TokenID](hook.NewGenerator(o.Node, highest), now), Hash: sha256.Sum256([]byte(token)),
+		Name: name, CreatedAt: now, ExpiresAt: until,
+	}
+	if app != "" {
+		a, err := st.Application(ctx, app)
+		if err != nil {
+			return "", err
+		}
+		t.App = a.ID
+	}
+	return token, st.PutToken(ctx, t)
+}
+
+// Backup copies the store of a stopped server into a new file.
+func Backup(ctx context.Context, o Options, path string) (err error) {
+	st, err := offline(ctx, o)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, st.Close()) }()
+	return st.Backup(ctx, path)
+}

@@ -1,0 +1,3 @@
+package app
+
+const storeFile = "waypost.db" // as sqlite names it
