@@ -284,6 +284,7 @@ func (a *App) publicMux() http.Handler {
 func (a *App) adminMux() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/api/", a.api)
+	mux.Handle("GET /api/v1/backup", a.api.Organisation(http.HandlerFunc(a.serveBackup)))
 	mux.Handle("GET /metrics", a.metrics.handler())
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)

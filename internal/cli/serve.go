@@ -22,7 +22,7 @@ first start: the token is printed once, the key is kept in the data folder.`,
 				return err
 			}
 			o := f.Options
-			o.Announce = s.Err
+			o.Announce, o.Version = s.Err, Version
 			if err := app.Run(cmd.Context(), o); err != nil {
 				return failed(err, "")
 			}
