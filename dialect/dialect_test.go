@@ -59,8 +59,9 @@ func TestValidateRefuses(t *testing.T) {
 
 func TestValidateAccepts(t *testing.T) {
 	for name, s := range map[string]Settings{
-		"two secrets": Set("secret", "x", "secret", "y"),
-		"all of them": Set("secret", "x", "mode", "b", "limit", "5", "wait", "5s,1m,7d", "on", "true", "names", "a", "names", "b"),
+		"a schedule as a list": Set("secret", "x", "wait", "5s", "wait", "1m"),
+		"two secrets":          Set("secret", "x", "secret", "y"),
+		"all of them":          Set("secret", "x", "mode", "b", "limit", "5", "wait", "5s,1m,7d", "on", "true", "names", "a", "names", "b"),
 	} {
 		if problems := sample.Validate(s, Sending, false); len(problems) > 0 {
 			t.Errorf("%s: %v", name, problems)

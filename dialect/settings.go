@@ -45,7 +45,12 @@ func (s Settings) All(name string) []string {
 
 // Bool returns a boolean setting, or its default when it is not set or not a boolean.
 func (s Settings) Bool(name string, def bool) bool {
-	if b, err := strconv.ParseBool(s.Get(name)); err == nil {
+	// The empty text is looked at first here and below: an error would be made for each setting that is left at its default.
+	v := s.Get(name)
+	if v == "" {
+		return def
+	}
+	if b, err := strconv.ParseBool(v); err == nil {
 		return b
 	}
 	return def
@@ -53,7 +58,11 @@ func (s Settings) Bool(name string, def bool) bool {
 
 // Int returns a whole number, or its default.
 func (s Settings) Int(name string, def int) int {
-	if n, err := strconv.Atoi(s.Get(name)); err == nil {
+	v := s.Get(name)
+	if v == "" {
+		return def
+	}
+	if n, err := strconv.Atoi(v); err == nil {
 		return n
 	}
 	return def
@@ -61,7 +70,11 @@ func (s Settings) Int(name string, def int) int {
 
 // Duration returns a length of time such as "5m", or its default.
 func (s Settings) Duration(name string, def time.Duration) time.Duration {
-	if d, err := ParseDuration(s.Get(name)); err == nil {
+	v := s.Get(name)
+	if v == "" {
+		return def
+	}
+	if d, err := ParseDuration(v); err == nil {
 		return d
 	}
 	return def
@@ -114,7 +127,7 @@ const (
 	KindText     FieldKind = "text"
 	KindKey      FieldKind = "key"      // a key or certificate: PEM or one line of base64
 	KindNumber   FieldKind = "number"   // a whole number
-	KindDuration FieldKind = "duration" // 500ms, 5m, 7d
+	KindDuration FieldKind = "duration" // 500ms, 5m, 7d; a schedule is several of them, as a list or with commas
 	KindBool     FieldKind = "bool"
 	KindChoice   FieldKind = "choice" // one of Choices
 	KindList     FieldKind = "list"   // several values
@@ -220,6 +233,8 @@ func (f Field) problems(values []string) []string {
 		limit = MaxLiveSecrets
 	case f.Kind == KindList:
 		limit = 1000
+	case f.Kind == KindDuration:
+		limit = 100
 	}
 	if len(values) > limit {
 		out = append(out, fmt.Sprintf("holds %d values; at most %d are allowed", len(values), limit))
