@@ -1,0 +1,111 @@
+// Package api owns the HTTP interface that people and their programs use: Svix's open-server API in Svix's shapes and
+// paths, Waypost's additions to it, and the OpenAPI document of both. Rules of the interface (who may do what, what a
+// request must look like, what an answer must not show) are here; it keeps nothing but short-lived caches.
+package api
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"github.com/waypost/waypost/dialect"
+	"github.com/waypost/waypost/internal/hook"
+	"github.com/waypost/waypost/internal/store"
+)
+
+// Options are what the API works with. Store, Dialects, IDs and CheckURL must be set.
+type Options struct {
+	Store    store.Store
+	Dialects map[string]*dialect.Dialect // by name; "standard" is the dialect of an endpoint that names none
+	IDs      *hook.Generator
+	Now      func() time.Time // default time.Now
+
+	// CheckURL judges the address of an endpoint before it is stored; allow are private CIDRs that it may reach. The text
+	// of its error is shown to the caller, who is told that it is about the url; of a hook.Error everybody is shown Text,
+	// and Err (how to allow the address) the organisation alone.
+	CheckURL func(ctx context.Context, url string, allow []string) error
+	// Verify runs the handshake of an endpoint and says what came of it. An error means that it could not be run at
+	// all. nil = no endpoint can be verified.
+	Verify func(ctx context.Context, e hook.Endpoint) (hook.Verification, error)
+	// Accepting says why no new messages are taken for now, for the health check. nil = they always are.
+	Accepting func() error
+
+	PublicURL string        // how the world reaches the front door, as https://hooks.example.com; "" = unknown
+	Dev       bool          // endpoints of https-only dialects may use http
+	MaxBody   int64         // bytes of a request body; default 1 MiB
+	EventKeep time.Duration // how long a repeated eventId is a conflict; default 7 days
+	Log       *slog.Logger  // default: discard
+}
+
+func (o Options) withDefaults() Options {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.MaxBody == 0 {
+		o.MaxBody = 1 << 20
+	}
+	if o.EventKeep == 0 {
+		o.EventKeep = 7 * 24 * time.Hour
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	o.PublicURL = strings.TrimSuffix(o.PublicURL, "/")
+	return o
+}
+
+// Handler serves the API under /api/v1/.
+type Handler struct {
+	Options
+	mux      *http.ServeMux
+	huma     huma.API
+	document []byte // the OpenAPI document
+
+	tokens  *cache[[32]byte, hook.Token]
+	apps    *cache[string, hook.ApplicationID]
+	answers *answers
+	config  sync.Mutex // held over a read of the configuration and the write that follows from it
+}
+
+// New makes the API. It panics when an option that must be set is not: that is a fault of the wiring.
+func New(o Options) *Handler {
+	if o.Store == nil || o.Dialects == nil || o.IDs == nil || o.CheckURL == nil {
+		panic("api: Store, Dialects, IDs and CheckURL must be set")
+	}
+	h := &Handler{
+		Options: o.withDefaults(),
+		mux:     http.NewServeMux(),
+		tokens:  newCache[[32]byte, hook.Token](),
+		apps:    newCache[string, hook.ApplicationID](),
+		answers: newAnswers(),
+	}
+	h.huma = humago.New(h.mux, h.humaConfig())
+	h.health()
+	h.applications()
+	h.endpoints()
+	h.endpointHeaders()
+	h.messages()
+	h.attempts()
+	h.profiles()
+	h.sources()
+	h.dialects()
+	h.tokenRoutes()
+	h.document = h.finishDocument()
+	return h
+}
+
+// Forget drops what is cached of tokens and applications. Call it whenever the store says that its configuration
+// changed; entries also run out by themselves within a second.
+func (h *Handler) Forget() {
+	h.tokens.clear()
+	h.apps.clear()
+}
+
+// now is the present as it is stored: UTC, to the millisecond.
+func (h *Handler) now() time.Time { return h.Now().UTC().Truncate(time.Millisecond) }

@@ -1,0 +1,296 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"reflect"
+	"time"
+
+	"github.com/waypost/waypost/internal/hook"
+)
+
+// EndpointFields are the members of an endpoint that may be missing.
+type EndpointFields struct {
+	UID          optional[uid]               `json:"uid,omitempty" doc:"Your own id of it, unique within the application"`
+	Description  optional[string]            `json:"description,omitempty" maxLength:"4096"`
+	Version      optional[int]               `json:"version,omitempty" minimum:"1" deprecated:"true" doc:"Ignored"`
+	Disabled     optional[bool]              `json:"disabled,omitempty" doc:"Gets nothing; what is pending is canceled"`
+	FilterTypes  optional[[]eventType]       `json:"filterTypes,omitempty" minItems:"1" maxItems:"1000" doc:"Event types that it gets; null = all"`
+	Channels     optional[[]channel]         `json:"channels,omitempty" minItems:"1" maxItems:"10" doc:"Channels that it listens to; null = all"`
+	RateLimit    optional[int]               `json:"rateLimit,omitempty" minimum:"1" maximum:"65535" deprecated:"true" doc:"The older name of throttleRate"`
+	ThrottleRate optional[int]               `json:"throttleRate,omitempty" minimum:"1" maximum:"65535" doc:"Attempts a second; null = no limit"`
+	Metadata     optional[map[string]string] `json:"metadata,omitempty" doc:"Yours, returned as given; at most 4096 bytes"`
+	Secret       optional[string]            `json:"secret,omitempty" maxLength:"512" doc:"The signing secret, as whsec_…; of the standard dialect only, where one is made when none is given. The same as settings.secret"`
+	Headers      optional[map[string]string] `json:"headers,omitempty" doc:"Sent with every attempt; null = none"`
+
+	Dialect         optional[string]     `json:"dialect,omitempty" maxLength:"64" doc:"Addition. The protocol in which it is sent to; default standard, or the profile's"`
+	Profile         optional[string]     `json:"profile,omitempty" maxLength:"256" doc:"Addition. Id or uid of the profile whose settings it shares; the organisation's token only"`
+	Settings        optional[settingsIn] `json:"settings,omitempty"`
+	RetrySchedule   optional[[]float64]  `json:"retrySchedule,omitempty" maxItems:"100" minimum:"0" maximum:"2592000" doc:"Addition. Seconds to wait between attempts, fractions allowed; [] = one attempt only, null = the dialect's"`
+	TimeoutMs       optional[int]        `json:"timeoutMs,omitempty" minimum:"1" maximum:"600000" doc:"Addition. Milliseconds for one attempt; null = the dialect's"`
+	Format          optional[string]     `json:"format,omitempty" enum:"payload,original,cloudevents" doc:"Addition. How a message is laid out, in the standard dialect; default payload"`
+	RequireVerified optional[bool]       `json:"requireVerified,omitempty" doc:"Addition. Deliveries wait until it has been verified"`
+	Paused          optional[bool]       `json:"paused,omitempty" doc:"Addition. Deliveries wait until it is no longer paused"`
+	Concurrency     optional[int]        `json:"concurrency,omitempty" minimum:"1" maximum:"1000" doc:"Addition. Attempts at once; null = the server's default"`
+}
+
+type endpointIn struct {
+	_   struct{} `json:"-" additionalProperties:"true"`
+	URL string   `json:"url" minLength:"1" maxLength:"65536" example:"https://example.com/hook"`
+	EndpointFields
+}
+
+type endpointPatch struct {
+	_   struct{}         `json:"-" additionalProperties:"true"`
+	URL optional[string] `json:"url,omitempty" minLength:"1" maxLength:"65536"`
+	EndpointFields
+}
+
+type verificationOut struct {
+	State  string     `json:"state" enum:"unverified,verified,failed"`
+	At     *time.Time `json:"at" doc:"When it was last tried"`
+	Reason string     `json:"reason" doc:"What came of it, in one sentence"`
+}
+
+type endpointOut struct {
+	ID           string            `json:"id" example:"ep_0123456789abc"`
+	UID          *string           `json:"uid"`
+	URL          string            `json:"url"`
+	Description  string            `json:"description"`
+	Version      int               `json:"version" deprecated:"true" doc:"Always 1"`
+	Disabled     bool              `json:"disabled"`
+	FilterTypes  []string          `json:"filterTypes"`
+	Channels     []string          `json:"channels"`
+	RateLimit    *int              `json:"rateLimit" deprecated:"true"`
+	ThrottleRate *int              `json:"throttleRate"`
+	Metadata     map[string]string `json:"metadata"`
+	CreatedAt    time.Time         `json:"createdAt"`
+	UpdatedAt    time.Time         `json:"updatedAt"`
+
+	Dialect         string          `json:"dialect" doc:"Addition"`
+	Profile         *string         `json:"profile" doc:"Addition. Id of the profile"`
+	Settings        settingsOut     `json:"settings"`
+	RetrySchedule   []float64       `json:"retrySchedule" doc:"Addition. null = the dialect's"`
+	TimeoutMs       *int            `json:"timeoutMs" doc:"Addition. null = the dialect's"`
+	Format          string          `json:"format" enum:"payload,original,cloudevents" doc:"Addition"`
+	Verification    verificationOut `json:"verification" doc:"Addition. The last run of its handshake"`
+	RequireVerified bool            `json:"requireVerified" doc:"Addition"`
+	Paused          bool            `json:"paused" doc:"Addition"`
+	Concurrency     *int            `json:"concurrency" doc:"Addition"`
+	DisabledReason  string          `json:"disabledReason" doc:"Addition. Why it is disabled"`
+	FailingSince    *time.Time      `json:"failingSince" doc:"Addition. When a message was first given up without a success since"`
+	PublicOnly      bool            `json:"publicOnly" doc:"Addition. Made or moved by the application itself: its allowCidrs do not hold for it"`
+	Managed         bool            `json:"managed" doc:"Addition. Declared in the configuration file"`
+}
+
+func (h *Handler) showEndpoint(e hook.Endpoint) endpointOut {
+	out := endpointOut{
+		ID: e.ID.String(), UID: pointer(e.UID), URL: e.URL, Description: e.Description, Version: 1, Disabled: e.Disabled,
+		FilterTypes: e.EventTypes, Channels: e.Channels, RateLimit: pointer(e.ThrottleRate), ThrottleRate: pointer(e.ThrottleRate),
+		Metadata: notNilMap(e.Metadata), CreatedAt: e.CreatedAt.UTC(), UpdatedAt: e.UpdatedAt.UTC(),
+		Dialect: e.Dialect, Profile: pointer(e.Profile.String()), Settings: h.showSettings(e.Dialect, e.Settings),
+		RetrySchedule: seconds(e.Schedule), TimeoutMs: pointer(int(e.Timeout.Milliseconds())), Format: string(e.Format),
+		Verification:    verificationOut{State: string(e.Verification.State), At: pointer(e.Verification.At), Reason: e.Verification.Reason},
+		RequireVerified: e.RequireVerified, Paused: e.Paused, Concurrency: pointer(e.Concurrency),
+		DisabledReason: e.DisabledReason, FailingSince: pointer(e.FailingSince), PublicOnly: e.PublicOnly, Managed: e.Managed,
+	}
+	if out.Verification.State == "" {
+		out.Verification.State = string(hook.VerificationNone)
+	}
+	if len(out.FilterTypes) == 0 {
+		out.FilterTypes = nil
+	}
+	if len(out.Channels) == 0 {
+		out.Channels = nil
+	}
+	return out
+}
+
+// seconds shows waits; nil stays nil.
+func seconds(waits []time.Duration) []float64 {
+	if waits == nil {
+		return nil
+	}
+	out := make([]float64, len(waits))
+	for i, w := range waits {
+		out[i] = w.Seconds()
+	}
+	return out
+}
+
+// EndpointPath is the endpoint that a path names.
+type EndpointPath struct {
+	AppPath
+	Endpoint string `path:"endpoint_id" minLength:"1" maxLength:"256" doc:"Id or uid of the endpoint"`
+}
+
+type endpointCreateInput struct {
+	AppPath
+	Body endpointIn
+}
+
+type endpointListInput struct {
+	AppPath
+	PageIn
+	OrderIn
+}
+
+type endpointUpdateInput struct {
+	EndpointPath
+	Body endpointIn
+}
+
+type endpointPatchInput struct {
+	EndpointPath
+	Body endpointPatch
+}
+
+const endpointExists = "an endpoint with this uid exists already in the application"
+
+var errNoEndpoint error = notFound("endpoint")
+
+func (h *Handler) endpoints() {
+	create := operation("endpoint.create", http.MethodPost, "/app/{app_id}/endpoint", "Create an endpoint")
+	create.DefaultStatus = http.StatusCreated
+	add(h, create, member, h.createEndpoint)
+	add(h, operation("endpoint.list", http.MethodGet, "/app/{app_id}/endpoint", "List endpoints, newest first"), member, h.listEndpoints)
+	add(h, operation("endpoint.get", http.MethodGet, "/app/{app_id}/endpoint/{endpoint_id}", "Get an endpoint"), member,
+		func(ctx context.Context, in *EndpointPath) (*output[endpointOut], error) {
+			_, e, err := h.endpoint(ctx, in)
+			return &output[endpointOut]{h.showEndpoint(e)}, err
+		})
+	update := operation("endpoint.update", http.MethodPut, "/app/{app_id}/endpoint/{endpoint_id}",
+		"Replace an endpoint, or create it under this uid")
+	update.Description = "Members of Svix's that are missing get their defaults; uid, secret, headers and the additions stay as they are."
+	update.Responses = created[endpointOut](h)
+	add(h, update, member, h.updateEndpoint)
+	add(h, operation("endpoint.patch", http.MethodPatch, "/app/{app_id}/endpoint/{endpoint_id}", "Change members of an endpoint"), member, h.patchEndpoint)
+	del := operation("endpoint.delete", http.MethodDelete, "/app/{app_id}/endpoint/{endpoint_id}", "Delete an endpoint and cancel what is pending for it")
+	del.DefaultStatus = http.StatusNoContent
+	add(h, del, member, func(ctx context.Context, in *EndpointPath) (*struct{}, error) {
+		app, e, err := h.endpoint(ctx, in)
+		if err != nil {
+			return nil, err
+		}
+		return nil, h.Store.DeleteEndpoint(ctx, app.ID, e.ID, h.now())
+	})
+	add(h, operation("endpoint.get-secret", http.MethodGet, "/app/{app_id}/endpoint/{endpoint_id}/secret", "Get the signing secret of a standard endpoint"),
+		member, h.endpointSecret)
+	add(h, operation("endpoint.verify", http.MethodPost, "/app/{app_id}/endpoint/{endpoint_id}/verify",
+		"Run the handshake of the endpoint's dialect (addition)"), member, h.verifyEndpoint)
+}
+
+// endpoint finds an endpoint and its application.
+func (h *Handler) endpoint(ctx context.Context, in *EndpointPath) (hook.Application, hook.Endpoint, error) {
+	app, err := h.app(ctx, in.App)
+	if err != nil {
+		return app, hook.Endpoint{}, err
+	}
+	e, err := h.Store.Endpoint(ctx, app.ID, in.Endpoint)
+	if hook.KindOf(err) == hook.KindNotFound {
+		err = errNoEndpoint
+	}
+	return app, e, err
+}
+
+func (h *Handler) listEndpoints(ctx context.Context, in *endpointListInput) (*output[listResponse[endpointOut]], error) {
+	app, err := h.app(ctx, in.App)
+	if err != nil {
+		return nil, err
+	}
+	list, err := h.Store.Endpoints(ctx, app.ID, in.page(in.Order, true))
+	return listed(list, err, h.showEndpoint)
+}
+
+func (h *Handler) newEndpoint(app hook.ApplicationID) hook.Endpoint {
+	now := h.now()
+	return hook.Endpoint{
+		ID: hook.NewID[hook.EndpointID](h.IDs, now), App: app, CreatedAt: now, UpdatedAt: now,
+		Settings: hook.Settings{}, Format: hook.FormatPayload, Verification: hook.Verification{State: hook.VerificationNone},
+	}
+}
+
+func (h *Handler) createEndpoint(ctx context.Context, in *endpointCreateInput) (*output[endpointOut], error) {
+	app, err := h.app(ctx, in.App)
+	if err != nil {
+		return nil, err
+	}
+	e := h.newEndpoint(app.ID)
+	if err := h.edit(ctx, app, &e, endpointEdit{url: &in.Body.URL, in: in.Body.EndpointFields}); err != nil {
+		return nil, err
+	}
+	if err := h.Store.CreateEndpoint(ctx, e); err != nil {
+		return nil, named(err, endpointExists)
+	}
+	return &output[endpointOut]{h.showEndpoint(e)}, nil
+}
+
+// updateEndpoint replaces an endpoint. A uid that names none yet makes one.
+func (h *Handler) updateEndpoint(ctx context.Context, in *endpointUpdateInput) (*made[endpointOut], error) {
+	change := endpointEdit{url: &in.Body.URL, in: in.Body.EndpointFields, replace: true}
+	e, err := h.changeEndpoint(ctx, &in.EndpointPath, change)
+	if err == nil {
+		return &made[endpointOut]{http.StatusOK, h.showEndpoint(e)}, nil
+	}
+	if !errors.Is(err, errNoEndpoint) {
+		return nil, err
+	}
+	if err := mayBecome(in.Endpoint, in.Body.UID, "endpoint"); err != nil {
+		return nil, err
+	}
+	in.Body.UID = optional[uid]{Set: true, Value: uid(in.Endpoint)}
+	out, err := h.createEndpoint(ctx, &endpointCreateInput{in.AppPath, in.Body})
+	if err != nil {
+		return nil, err
+	}
+	return &made[endpointOut]{http.StatusCreated, out.Body}, nil
+}
+
+func (h *Handler) patchEndpoint(ctx context.Context, in *endpointPatchInput) (*output[endpointOut], error) {
+	change := endpointEdit{in: in.Body.EndpointFields}
+	if in.Body.URL.Null {
+		return nil, invalidRequest(wrong("body.url", "must not be null"))
+	}
+	if in.Body.URL.Set {
+		change.url = &in.Body.URL.Value
+	}
+	e, err := h.changeEndpoint(ctx, &in.EndpointPath, change)
+	if err != nil {
+		return nil, err
+	}
+	return &output[endpointOut]{h.showEndpoint(e)}, nil
+}
+
+// changeEndpoint reads, edits and writes an endpoint. An edit may ask the network about an address, which is no work to
+// do under a lock: so the endpoint is read again before the write, and the edit made anew when it has changed meanwhile.
+func (h *Handler) changeEndpoint(ctx context.Context, path *EndpointPath, change endpointEdit) (hook.Endpoint, error) {
+	for range 3 {
+		app, before, err := h.endpoint(ctx, path)
+		if err != nil {
+			return hook.Endpoint{}, err
+		}
+		e := before
+		if err := h.edit(ctx, app, &e, change); err != nil {
+			return hook.Endpoint{}, err
+		}
+		if ok, err := h.swapEndpoint(ctx, before, e); ok || err != nil {
+			return e, err
+		}
+	}
+	return hook.Endpoint{}, conflict("the endpoint was changed by somebody else at the same time: try again")
+}
+
+// swapEndpoint writes an endpoint unless it is no longer what it was before.
+func (h *Handler) swapEndpoint(ctx context.Context, before, after hook.Endpoint) (bool, error) {
+	h.config.Lock()
+	defer h.config.Unlock()
+	present, err := h.Store.Endpoint(ctx, before.App, before.ID.String())
+	if err != nil {
+		return false, err
+	}
+	if !reflect.DeepEqual(present, before) {
+		return false, nil
+	}
+	return true, named(h.Store.UpdateEndpoint(ctx, after), endpointExists)
+}

@@ -1,0 +1,250 @@
+package api
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"time"
+
+	"github.com/waypost/waypost/dialect"
+	"github.com/waypost/waypost/internal/hook"
+)
+
+const (
+	standardDialect = "standard"
+	standardSecret  = "secret" // the standard dialect's setting that holds its signing secrets
+	secretBytes     = 32
+)
+
+// endpointEdit is a request to create or change an endpoint.
+type endpointEdit struct {
+	url     *string // nil = as it is
+	in      EndpointFields
+	replace bool // Svix's members that are missing get their defaults
+}
+
+// edit applies a request to an endpoint and checks what came of it. It shares no list or map with what it was given.
+func (h *Handler) edit(ctx context.Context, app hook.Application, e *hook.Endpoint, change endpointEdit) error {
+	var p problems
+	before := *e
+	in, who := change.in, actorOf(ctx)
+
+	fillEndpoint(&p, e, in, change.replace)
+	d, shared, err := h.chooseDialect(ctx, &p, e, in)
+	if err != nil {
+		return err
+	}
+	var merged hook.Settings
+	if d != nil {
+		merged = h.fillSettings(&p, e, d, shared, change)
+		fillTimes(&p, e, in, d)
+		checkOwnHeaders(&p, e.Headers, d)
+		if e.RequireVerified && d.Handshake == nil {
+			p.add("body.requireVerified", "can never be fulfilled: the dialect %s has no handshake", d.Name)
+		}
+	}
+	if change.url != nil {
+		e.URL = *change.url
+	}
+	if !who.isOrganisation() && e.URL != before.URL {
+		// What an application points somewhere may not reach into the organisation's networks.
+		e.PublicOnly = true
+	}
+	if d != nil && (e.URL != before.URL || e.Dialect != before.Dialect || e.Profile != before.Profile) {
+		httpsOnly := !h.Dev && d.Policy != nil && d.Policy(dialect.Settings(merged)).HTTPSOnly
+		if err := h.checkURL(ctx, &p, app, e, httpsOnly); err != nil {
+			return err
+		}
+	}
+	if needsVerification(before, *e) {
+		e.Verification = hook.Verification{State: hook.VerificationNone}
+	}
+	e.UpdatedAt = h.now()
+	e.Managed = e.Managed || who.declaring
+	return p.err()
+}
+
+// fillEndpoint applies the members that stand for themselves.
+func fillEndpoint(p *problems, e *hook.Endpoint, in EndpointFields, replace bool) {
+	fillUID(p, &e.UID, in.UID)
+	in.Description.into(&e.Description, replace)
+	checkText(p, "body.description", e.Description)
+	in.Metadata.into(&e.Metadata, replace)
+	checkMetadata(p, e.Metadata)
+	fillRate(p, &e.ThrottleRate, in.RateLimit, in.ThrottleRate, replace)
+	if in.FilterTypes.Set || replace {
+		checkEventTypes(p, in.FilterTypes.Value)
+		e.EventTypes = texts(in.FilterTypes.Value)
+	}
+	if in.Channels.Set || replace {
+		e.Channels = texts(in.Channels.Value)
+	}
+	if in.Headers.Set {
+		e.Headers = checkHeaders(p, in.Headers.Value)
+	}
+	wasDisabled := e.Disabled
+	in.Disabled.into(&e.Disabled, replace)
+	switch {
+	case !e.Disabled:
+		e.DisabledReason = ""
+		if wasDisabled {
+			e.FailingSince = time.Time{}
+		}
+	case !wasDisabled:
+		e.DisabledReason = "disabled through the API"
+	}
+	in.RequireVerified.into(&e.RequireVerified, false)
+	in.Paused.into(&e.Paused, false)
+	in.Concurrency.into(&e.Concurrency, false)
+}
+
+// chooseDialect applies dialect and profile. The dialect is nil when they do not go together, which is a problem noted.
+func (h *Handler) chooseDialect(ctx context.Context, p *problems, e *hook.Endpoint, in EndpointFields) (*dialect.Dialect, hook.Profile, error) {
+	name := e.Dialect
+	if in.Dialect.Set {
+		name = in.Dialect.Value
+	}
+	ref, named := e.Profile.String(), in.Profile.Set
+	if named {
+		ref = in.Profile.Value
+		if !in.Dialect.Set {
+			name = "" // the new profile's, or the default
+		}
+	}
+	shared, err := h.profileFor(ctx, p, e.Profile, ref)
+	if err != nil {
+		return nil, shared, err
+	}
+	if name == "" && shared.Dialect == "" {
+		name = standardDialect
+	}
+	d, name := h.checkDialect(p, name, shared.Dialect)
+	if d != nil && d.Sign == nil {
+		p.add("body.dialect", "%s cannot send: it has a receiving half only", name)
+		return nil, shared, nil
+	}
+	e.Dialect, e.Profile = name, shared.ID
+	return d, shared, nil
+}
+
+// profileFor finds the profile of a reference; present is the one that the thing has already. Profiles hold the
+// organisation's keys, so an application's token may keep one but not choose one.
+func (h *Handler) profileFor(ctx context.Context, p *problems, present hook.ProfileID, ref string) (hook.Profile, error) {
+	if ref == "" {
+		return hook.Profile{}, nil
+	}
+	prof, err := h.Store.Profile(ctx, ref)
+	if err != nil && hook.KindOf(err) != hook.KindNotFound {
+		return prof, err
+	}
+	if prof.ID != present || err != nil {
+		if !actorOf(ctx).isOrganisation() {
+			return prof, forbidden("only the organisation's token may choose a profile")
+		}
+	}
+	if err != nil {
+		p.add("body.profile", "there is no profile %q", clip(ref))
+		return hook.Profile{}, nil
+	}
+	return prof, nil
+}
+
+// fillSettings applies settings and secret, makes a secret for a standard endpoint that would have none, and lets the
+// dialect judge the whole, which it returns.
+func (h *Handler) fillSettings(p *problems, e *hook.Endpoint, d *dialect.Dialect, shared hook.Profile, change endpointEdit) hook.Settings {
+	in := change.in
+	own := hook.Settings{}.Merge(e.Settings)
+	if in.Settings.Set {
+		own = h.change(p, d.Name, e.Settings, in.Settings.Value, !change.replace)
+	}
+	shownAt := map[string]string{}
+	if in.Secret.given() {
+		if _, twice := in.Settings.Value.values[standardSecret]; twice {
+			p.add("body.secret", "is given twice: also as settings.secret")
+		}
+		if d.Name != standardDialect {
+			p.add("body.secret", "is of the standard dialect; the dialect %s has its keys in settings", d.Name)
+		}
+		if in.Secret.Value != redacted {
+			own[standardSecret] = []string{in.Secret.Value}
+		}
+		shownAt[standardSecret] = "body.secret"
+	}
+	if d.Name == standardDialect && len(own[standardSecret]) == 0 && len(shared.Settings[standardSecret]) == 0 {
+		own[standardSecret] = []string{newSecret()}
+	}
+	e.Settings = own
+	merged := shared.Settings.Merge(own)
+	h.checkSettings(p, d, merged, dialect.Sending, false, shownAt)
+	return merged
+}
+
+// newSecret makes a signing secret of the Standard Webhooks form.
+func newSecret() string {
+	b := make([]byte, secretBytes)
+	_, _ = rand.Read(b) // never fails: crypto/rand ends the process instead
+	return "whsec_" + base64.StdEncoding.EncodeToString(b)
+}
+
+// fillTimes applies schedule, time-out and format.
+func fillTimes(p *problems, e *hook.Endpoint, in EndpointFields, d *dialect.Dialect) {
+	if in.RetrySchedule.Set {
+		e.Schedule = nil
+		if !in.RetrySchedule.Null {
+			e.Schedule = make([]time.Duration, 0, len(in.RetrySchedule.Value))
+		}
+		for _, s := range in.RetrySchedule.Value {
+			e.Schedule = append(e.Schedule, time.Duration(s*float64(time.Second)).Round(time.Millisecond))
+		}
+	}
+	if in.TimeoutMs.Set {
+		e.Timeout = time.Duration(in.TimeoutMs.Value) * time.Millisecond
+	}
+	format := string(e.Format)
+	in.Format.into(&format, false)
+	if format == "" {
+		format = string(hook.FormatPayload)
+	}
+	e.Format = hook.Format(format)
+	if d.Name != standardDialect && e.Format != hook.FormatPayload {
+		p.add("body.format", "is for the standard dialect; in %s a message has one form only", d.Name)
+	}
+}
+
+// checkURL judges the address of an endpoint.
+func (h *Handler) checkURL(ctx context.Context, p *problems, app hook.Application, e *hook.Endpoint, httpsOnly bool) error {
+	u, problem := isHTTP(e.URL)
+	if problem != "" {
+		p.add("body.url", "%s", problem)
+		return nil
+	}
+	if u.Scheme != "https" && httpsOnly {
+		p.add("body.url", "must begin with https://: the dialect %s sends to nothing else (a server started with --dev allows it)", e.Dialect)
+		return nil
+	}
+	allow := app.AllowCIDRs
+	if e.PublicOnly {
+		allow = nil
+	}
+	if err := h.CheckURL(ctx, e.URL, allow); err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		p.add("body.url", "%s", addressProblem(err, actorOf(ctx)))
+	}
+	return nil
+}
+
+// addressProblem is what is wrong with an address. How to allow it, which may tell of the organisation's networks, is for
+// the organisation.
+func addressProblem(err error, who actor) string {
+	var e *hook.Error
+	if !errors.As(err, &e) {
+		return err.Error()
+	}
+	if e.Err != nil && who.isOrganisation() {
+		return e.Text + "; " + e.Err.Error()
+	}
+	return e.Text
+}

@@ -1,0 +1,186 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/waypost/waypost/dialect"
+)
+
+const (
+	maxHeaders     = 50
+	maxHeaderName  = 128
+	maxHeaderValue = 4096
+)
+
+// reservedHeaders are names that an endpoint's own headers may not have: those that Svix refuses, those of HTTP/1.1's
+// framing, and those that say who sent the message.
+var reservedHeaders = []string{
+	"user-agent", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailers", "transfer-encoding", "upgrade",
+	"age", "cache-control", "clear-site-data", "expires", "pragma", "warning",
+	"content-length", "content-type", "content-encoding", "content-language", "content-location",
+	"host", "connection", "trailer", "expect", "date",
+}
+
+var reservedPrefixes = []string{
+	"x-amz-", "x-amzn-", "x-google", "x-goog-", "x-gfe", "x-azure-", "x-fd-", "x-svix-", "svix-", "webhook-", "waypost-",
+}
+
+// secretWords are what the name of a header that holds a credential contains.
+var secretWords = []string{"auth", "token", "secret", "key", "password", "passwd", "cookie", "credential", "signature", "session"}
+
+func isSecretHeader(name string) bool {
+	name = strings.ToLower(name)
+	return slices.ContainsFunc(secretWords, func(w string) bool { return strings.Contains(name, w) })
+}
+
+// checkHeaders returns headers by their lower-case names, and notes those that cannot be sent.
+func checkHeaders(p *problems, in map[string]string) map[string]string {
+	if len(in) == 0 {
+		return nil
+	}
+	if len(in) > maxHeaders {
+		p.add("body.headers", "has %d headers; at most %d are allowed", len(in), maxHeaders)
+		return nil
+	}
+	out := make(map[string]string, len(in))
+	for name, value := range in {
+		lower := strings.ToLower(name)
+		if problem := headerProblem(lower, value); problem != "" {
+			p.add("body.headers."+clip(name), "%s", problem)
+		}
+		if _, twice := out[lower]; twice {
+			p.add("body.headers."+clip(name), "is given twice")
+		}
+		out[lower] = value
+	}
+	return out
+}
+
+// checkOwnHeaders notes headers that a dialect signs in.
+func checkOwnHeaders(p *problems, headers map[string]string, d *dialect.Dialect) {
+	if d == nil {
+		return
+	}
+	for _, name := range d.SignatureHeaders {
+		if _, ok := headers[strings.ToLower(name)]; ok {
+			p.add("body.headers."+name, "is where the dialect %s puts its signature", d.Name)
+		}
+	}
+}
+
+func headerProblem(name, value string) string {
+	switch {
+	case !isToken(name):
+		return "is not the name of a header"
+	case slices.Contains(reservedHeaders, name):
+		return "is reserved: the server sets it itself, or it would change how the request is read"
+	case slices.ContainsFunc(reservedPrefixes, func(p string) bool { return strings.HasPrefix(name, p) }):
+		return "begins with a reserved prefix"
+	case len(value) > maxHeaderValue:
+		return fmt.Sprintf("has a value of more than %d bytes", maxHeaderValue)
+	case strings.ContainsFunc(value, func(r rune) bool { return r < ' ' && r != '\t' || r >= 0x7f }):
+		return "has a value that is not printable ASCII"
+	}
+	return ""
+}
+
+// isToken says whether a text may be the name of a header (RFC 9110, 5.6.2).
+func isToken(s string) bool {
+	const marks = "!#$%&'*+-.^_`|~"
+	return s != "" && len(s) <= maxHeaderName && !strings.ContainsFunc(s, func(r rune) bool {
+		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune(marks, r))
+	})
+}
+
+type headersOut struct {
+	Headers   map[string]string `json:"headers" doc:"Those that are no credentials, by lower-case name"`
+	Sensitive []string          `json:"sensitive" nullable:"false" doc:"Names of those that are, whose values are never shown"`
+}
+
+type headersInput struct {
+	EndpointPath
+	Body struct {
+		_       struct{}          `json:"-" additionalProperties:"true"`
+		Headers map[string]string `json:"headers"`
+	} `nameHint:"EndpointHeadersIn"`
+}
+
+type headersPatchInput struct {
+	EndpointPath
+	Body struct {
+		_       struct{}                    `json:"-" additionalProperties:"true"`
+		Headers map[string]optional[string] `json:"headers" doc:"null takes a header out"`
+	} `nameHint:"EndpointHeadersPatchIn"`
+}
+
+func (h *Handler) endpointHeaders() {
+	const path = "/app/{app_id}/endpoint/{endpoint_id}/headers"
+	add(h, operation("endpoint.get-headers", http.MethodGet, path, "Get the endpoint's own headers"), member,
+		func(ctx context.Context, in *EndpointPath) (*output[headersOut], error) {
+			_, e, err := h.endpoint(ctx, in)
+			return &output[headersOut]{showHeaders(e.Headers)}, err
+		})
+	put := operation("endpoint.update-headers", http.MethodPut, path, "Replace the endpoint's own headers")
+	put.DefaultStatus = http.StatusNoContent
+	add(h, put, member, func(ctx context.Context, in *headersInput) (*struct{}, error) {
+		return nil, h.changeHeaders(ctx, &in.EndpointPath, func(p *problems, _ map[string]string) map[string]string {
+			return checkHeaders(p, in.Body.Headers)
+		})
+	})
+	patch := operation("endpoint.patch-headers", http.MethodPatch, path, "Change some of the endpoint's own headers")
+	patch.DefaultStatus = http.StatusNoContent
+	add(h, patch, member, func(ctx context.Context, in *headersPatchInput) (*struct{}, error) {
+		return nil, h.changeHeaders(ctx, &in.EndpointPath, func(p *problems, present map[string]string) map[string]string {
+			return checkHeaders(p, patchHeaders(present, in.Body.Headers))
+		})
+	})
+}
+
+func showHeaders(all map[string]string) headersOut {
+	out := headersOut{Headers: map[string]string{}, Sensitive: []string{}}
+	for name, value := range all {
+		if isSecretHeader(name) {
+			out.Sensitive = append(out.Sensitive, name)
+		} else {
+			out.Headers[name] = value
+		}
+	}
+	slices.Sort(out.Sensitive)
+	return out
+}
+
+func patchHeaders(present map[string]string, in map[string]optional[string]) map[string]string {
+	out := maps.Clone(present)
+	if out == nil {
+		out = map[string]string{}
+	}
+	for name, v := range in {
+		delete(out, strings.ToLower(name))
+		if v.given() {
+			out[strings.ToLower(name)] = v.Value
+		}
+	}
+	return out
+}
+
+func (h *Handler) changeHeaders(ctx context.Context, path *EndpointPath, change func(*problems, map[string]string) map[string]string) error {
+	h.config.Lock()
+	defer h.config.Unlock()
+	_, e, err := h.endpoint(ctx, path)
+	if err != nil {
+		return err
+	}
+	var p problems
+	e.Headers = change(&p, e.Headers)
+	checkOwnHeaders(&p, e.Headers, h.Dialects[e.Dialect])
+	if err := p.err(); err != nil {
+		return err
+	}
+	e.UpdatedAt = h.now()
+	return h.Store.UpdateEndpoint(ctx, e)
+}

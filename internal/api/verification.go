@@ -1,0 +1,52 @@
+package api
+
+import (
+	"context"
+	"reflect"
+
+	"github.com/waypost/waypost/internal/hook"
+)
+
+// verifyEndpoint runs the handshake and keeps what came of it.
+func (h *Handler) verifyEndpoint(ctx context.Context, in *EndpointPath) (*output[endpointOut], error) {
+	_, before, err := h.endpoint(ctx, in)
+	if err != nil {
+		return nil, err
+	}
+	if d := h.Dialects[before.Dialect]; h.Verify == nil || d == nil || d.Handshake == nil {
+		return nil, conflict("the dialect %s has no handshake to verify an endpoint with", before.Dialect)
+	}
+	v, err := h.Verify(ctx, before)
+	if err != nil {
+		return nil, err
+	}
+	e, err := h.keepVerification(ctx, before, v)
+	if err != nil {
+		return nil, err
+	}
+	return &output[endpointOut]{h.showEndpoint(e)}, nil
+}
+
+// keepVerification writes what came of a handshake, unless what was verified is no longer what is there.
+func (h *Handler) keepVerification(ctx context.Context, verified hook.Endpoint, v hook.Verification) (hook.Endpoint, error) {
+	h.config.Lock()
+	defer h.config.Unlock()
+	e, err := h.Store.Endpoint(ctx, verified.App, verified.ID.String())
+	if err != nil {
+		return e, err
+	}
+	if needsVerification(verified, e) {
+		return e, conflict("the endpoint was changed while it was being verified: try again")
+	}
+	e.Verification = v
+	if e.Verification.At.IsZero() {
+		e.Verification.At = h.now()
+	}
+	return e, h.Store.UpdateEndpoint(ctx, e)
+}
+
+// needsVerification says whether a handshake with the one says nothing of the other.
+func needsVerification(before, after hook.Endpoint) bool {
+	return before.URL != after.URL || before.Dialect != after.Dialect || before.Profile != after.Profile ||
+		!reflect.DeepEqual(before.Settings, after.Settings)
+}

@@ -1,0 +1,243 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/waypost/waypost/dialect"
+	"github.com/waypost/waypost/internal/egress"
+	"github.com/waypost/waypost/internal/hook"
+)
+
+// ruling is what came of an attempt.
+type ruling struct {
+	verdict    hook.Verdict
+	reason     string
+	status     int           // 0 = no answer
+	response   []byte        // of the answer's body
+	failure    egress.Kind   // why there is no (complete) answer
+	retryAfter time.Duration // what the receiver asked for
+}
+
+// fly makes one attempt: the only path there is, for first attempts, retries and resends alike. It returns the next job for
+// the same goroutine, nil when there is none.
+func (e *Engine) fly(f *flight) (next *flight) {
+	ctx := e.flights
+	if f.target == nil && !e.findTarget(ctx, f) {
+		return nil
+	}
+	m, err := e.message(ctx, f)
+	if err != nil {
+		if !e.storeFailed(err) && ctx.Err() == nil {
+			e.o.Log.Warn("a message could not be read, will try again", "message", f.Delivery.Message.String(), "err", err)
+		}
+		e.returnJob(f, errorPause)
+		return nil
+	}
+	r, ruled := e.prepare(ctx, f, m)
+	if !e.begin(f) {
+		return nil
+	}
+	if ruled == nil {
+		ruled = e.attempt(ctx, f, r)
+	}
+	if ruled.failure == egress.KindCanceled {
+		// Cut off by Stop. Nobody knows what the receiver made of it: it is made again after the next start.
+		e.returnJob(f, 0)
+		return nil
+	}
+	return e.landed(f, e.judged(f, m, ruled))
+}
+
+// message returns the job's message: from memory on its first attempt, else from the store. One that is gone is marked as
+// expired.
+func (e *Engine) message(ctx context.Context, f *flight) (*hook.Message, error) {
+	if f.msg != nil {
+		return &f.msg.Message, nil
+	}
+	m, err := e.o.Store.Load(ctx, f.Delivery.Message)
+	if kind := hook.KindOf(err); err != nil && (kind == hook.KindNotFound || kind == hook.KindGone) {
+		return &hook.Message{ID: f.Delivery.Message, App: f.Delivery.App, Expired: true}, nil
+	}
+	return &m, err
+}
+
+// prepare makes the request. A ruling means that there is none: something is wrong on our side, and may be mended before
+// the next attempt.
+func (e *Engine) prepare(ctx context.Context, f *flight, m *hook.Message) (r egress.Request, ruled *ruling) {
+	defer e.survive(f, &ruled)
+	switch {
+	case m.Expired:
+		return r, &ruling{verdict: hook.Refuse, reason: "the content of the message was removed by retention"}
+	case f.target.problem != "":
+		return r, &ruling{verdict: hook.Retry, reason: f.target.problem}
+	}
+	r, err := e.request(ctx, f.target, m, time.Now())
+	if err != nil {
+		return r, &ruling{verdict: hook.Retry, reason: err.Error()}
+	}
+	return r, nil
+}
+
+// begin is the moment at which an attempt starts. It does not start when the configuration has changed since the job was
+// taken, or when the engine stops: the job then goes back.
+func (e *Engine) begin(f *flight) bool {
+	e.mu.Lock()
+	may := f.gen == f.lane.gen && e.phase == started && e.broken == nil
+	e.mu.Unlock()
+	if !may {
+		e.returnJob(f, 0)
+		return false
+	}
+	f.at = time.Now()
+	return true
+}
+
+// attempt sends the request and judges the answer, within the deadline.
+func (e *Engine) attempt(ctx context.Context, f *flight, r egress.Request) (ruled *ruling) {
+	defer e.survive(f, &ruled)
+	t := f.target
+	ctx, cancel := context.WithDeadline(ctx, f.at.Add(t.timeout))
+	defer cancel()
+	resp, err := t.send(ctx, r)
+	ruled = &ruling{status: resp.Status, response: resp.Body}
+	if err != nil {
+		ruled.verdict, ruled.reason, ruled.failure = hook.Retry, err.Error(), egress.KindProtocol
+		if own := (*egress.Error)(nil); errors.As(err, &own) {
+			ruled.reason, ruled.failure = own.Text, own.Kind
+		}
+		return ruled
+	}
+	v := t.dialect.Judge(t.settings, dialect.Response{Status: resp.Status, Header: resp.Header, Body: resp.Body, Truncated: resp.Truncated})
+	ruled.verdict, ruled.reason = t.verdict(v.Kind), v.Reason
+	if t.policy.RetryAfter {
+		ruled.retryAfter = retryAfter(resp.Header, time.Now())
+	}
+	return ruled
+}
+
+// survive turns a panic of a dialect into a failed attempt: one message must not take down the service for all.
+func (e *Engine) survive(f *flight, ruled **ruling) {
+	if p := recover(); p != nil {
+		e.o.Log.Error("a dialect panicked", "endpoint", f.Delivery.Endpoint.String(), "message", f.Delivery.Message.String(),
+			"panic", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
+		*ruled = &ruling{verdict: hook.Retry, reason: "an error of this server, see its log"}
+	}
+}
+
+// verdict is the dialect's word for what the store keeps. An endpoint that may not be disabled, because the application
+// receives for a platform or because the dialect's platform does not do so, is never gone: the message is tried again.
+func (t *target) verdict(k dialect.Kind) hook.Verdict {
+	switch k {
+	case dialect.Accepted:
+		return hook.Success
+	case dialect.Refused:
+		return hook.Refuse
+	case dialect.Gone:
+		if t.policy.GoneDisables && t.mayDisable() {
+			return hook.Gone
+		}
+	}
+	return hook.Retry
+}
+
+// judged makes the record of an attempt. The next one counts from now.
+func (e *Engine) judged(f *flight, m *hook.Message, r *ruling) *outcome {
+	now := time.Now()
+	t := f.target
+	schedule := t.schedule
+	if m.Source != 0 && t.patient != nil {
+		schedule = t.patient
+	}
+	d := f.Delivery.Step(r.verdict, f.Trigger, upToMillisecond(now), schedule, r.retryAfter)
+	if f.Trigger == hook.Scheduled && d.State == hook.Pending && t.policy.Jitter {
+		d.NextAt = e.spread(d, now, schedule)
+	}
+	o := &outcome{flight: f}
+	o.exhausted = f.Trigger == hook.Scheduled && r.verdict == hook.Retry && f.Delivery.State == hook.Pending && d.State == hook.Failed
+	o.Outcome = hook.Outcome{Delivery: d, Resend: f.Resend, Attempt: hook.Attempt{
+		ID:  hook.NewID[hook.AttemptID](e.o.IDs, now),
+		App: f.Delivery.App, Message: f.Delivery.Message, Endpoint: f.Delivery.Endpoint, EventType: m.EventType,
+		URL: t.shown, Trigger: f.Trigger, At: f.at, Duration: now.Sub(f.at),
+		Status: r.status, Verdict: r.verdict, Reason: r.reason, Response: r.response,
+	}}
+	if f.Trigger == hook.Scheduled {
+		o.Attempt.N, o.Attempt.NextAt = d.Attempts, d.NextAt
+	}
+	e.o.Observe(Event{
+		Dialect: t.Endpoint.Dialect, Trigger: f.Trigger, Verdict: r.verdict, State: d.State, Status: r.status, Failure: r.failure,
+		Duration: o.Attempt.Duration, Late: max(f.at.Sub(f.Delivery.NextAt), 0),
+	})
+	return o
+}
+
+// spread adds the jitter: never earlier than planned, and never later than a Retry-After may be.
+func (e *Engine) spread(d hook.Delivery, judged time.Time, schedule []time.Duration) time.Time {
+	wait := schedule[d.Attempts-1]
+	latest := upToMillisecond(judged).Add(2 * wait)
+	next := d.NextAt.Add(max(e.o.Jitter(wait), 0)).Truncate(time.Millisecond)
+	if next.After(latest) {
+		next = latest
+	}
+	if next.Before(d.NextAt) {
+		return d.NextAt
+	}
+	return next
+}
+
+// upToMillisecond rounds up to what the store keeps, so that no attempt comes early.
+func upToMillisecond(t time.Time) time.Time {
+	if floor := t.Truncate(time.Millisecond); floor.Before(t) {
+		return floor.Add(time.Millisecond)
+	}
+	return t
+}
+
+// retryAfter reads the header: seconds, or a date.
+func retryAfter(h http.Header, now time.Time) time.Duration {
+	v := strings.TrimSpace(dialect.Header(h, "Retry-After"))
+	if n, err := strconv.ParseUint(v, 10, 31); err == nil || errors.Is(err, strconv.ErrRange) {
+		return time.Duration(n) * time.Second
+	}
+	if at, err := http.ParseTime(v); err == nil {
+		return max(at.Sub(now), 0)
+	}
+	return 0
+}
+
+// landed hands an outcome to the recorder, and returns the next job for the goroutine that made the attempt.
+func (e *Engine) landed(f *flight, o *outcome) (next *flight) {
+	now := time.Now()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	l := f.lane
+	e.land(f)
+	o.Health = e.health(l, f.target, o, now)
+	if o.Attempt.Verdict == hook.Success && f.Trigger == hook.Manual {
+		e.withdraw(l, f.Delivery.Message)
+	}
+	e.outbox.waiting = append(e.outbox.waiting, o)
+	e.outbox.some.Signal()
+	e.settle(l, now)
+	next = e.take(now)
+	e.dispatch(now)
+	return next
+}
+
+// withdraw takes the scheduled attempt of a message that a resend has delivered off the queue.
+func (e *Engine) withdraw(l *lane, m hook.MessageID) {
+	for i := range l.queue {
+		if j := &l.queue[i]; j.Delivery.Message == m && j.Trigger == hook.Scheduled {
+			e.drop(l, j.key())
+			e.release(j)
+			l.queue = append(l.queue[:i:i], l.queue[i+1:]...)
+			return
+		}
+	}
+}

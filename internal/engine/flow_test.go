@@ -1,0 +1,506 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/waypost/waypost/dialect"
+	"github.com/waypost/waypost/internal/hook"
+	"github.com/waypost/waypost/internal/store"
+)
+
+func TestWhatIsStoppedStaysStopped(t *testing.T) {
+	t.Parallel()
+	for name, stop := range map[string]func(w *world, ep hook.Endpoint){
+		"disabled": func(w *world, ep hook.Endpoint) { w.update(ep, func(e *hook.Endpoint) { e.Disabled = true }) },
+		"paused":   func(w *world, ep hook.Endpoint) { w.update(ep, func(e *hook.Endpoint) { e.Paused = true }) },
+		"deleted": func(w *world, ep hook.Endpoint) {
+			w.must(w.db.DeleteEndpoint(context.Background(), ep.App, ep.ID, time.Now()))
+		},
+		"application deleted": func(w *world, _ hook.Endpoint) {
+			w.must(w.db.DeleteApplication(context.Background(), w.app, time.Now()))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			in(t, func(o *Options) { o.Concurrency = 4 }, func(w *world) {
+				ep := w.endpoint("a", nil)
+				w.answer(slow(10 * time.Second))
+				w.publish(50, nil)
+				time.Sleep(15 * time.Second) // 4 have ended, 4 are in flight
+				stop(w, ep)
+				before := len(w.seen(""))
+				time.Sleep(24 * time.Hour)
+				if after := len(w.seen("")); before != 8 || after != before {
+					t.Errorf("%d requests before it was %s, %d after", before, name, after)
+				}
+				if s := w.e.Stats(); s.InFlight != 0 || s.Unrecorded != 0 {
+					t.Errorf("%+v", s)
+				}
+				want := store.Counts{Messages: 50, Delivered: 8, Canceled: 42}
+				if name == "paused" {
+					want.Pending, want.Canceled = 42, 0
+				}
+				if got := w.counts(); got != want {
+					t.Errorf("%+v, want %+v", got, want)
+				}
+			})
+		})
+	}
+}
+
+func TestHeldDeliveriesGoOutWhenTheyMay(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ hold, free func(*hook.Endpoint) }{
+		"a paused endpoint": {func(e *hook.Endpoint) { e.Paused = true }, func(e *hook.Endpoint) { e.Paused = false }},
+		"an endpoint that is not verified": {
+			func(e *hook.Endpoint) { e.RequireVerified = true },
+			func(e *hook.Endpoint) { e.Verification.State = hook.VerificationPassed },
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			in(t, nil, func(w *world) {
+				ep := w.endpoint("a", c.hold)
+				w.publish(10, nil)
+				time.Sleep(time.Hour)
+				w.publish(300, nil)
+				time.Sleep(time.Hour)
+				if n := len(w.seen("")); n != 0 {
+					t.Errorf("%d requests while held", n)
+				}
+				w.update(ep, c.free)
+				synctest.Wait()
+				if list := w.seen(""); len(list) != 310 || list[309].at != 2*time.Hour {
+					t.Errorf("%d requests afterwards", len(list))
+				}
+			})
+		})
+	}
+}
+
+func TestADisabledAndEnabledEndpointGetsNothingThatWasCanceled(t *testing.T) {
+	in(t, nil, func(w *world) {
+		w.answer(status(500))
+		ep := w.endpoint("a", nil)
+		w.publish(20, nil)
+		time.Sleep(time.Second)
+		before := len(w.seen(""))
+		ep = w.update(ep, func(e *hook.Endpoint) { e.Disabled = true })
+		w.update(ep, func(e *hook.Endpoint) { e.Disabled = false })
+		time.Sleep(24 * time.Hour)
+		if after := len(w.seen("")); after != before {
+			t.Errorf("%d requests before, %d after", before, after)
+		}
+	})
+}
+
+func TestAChangedEndpointIsUsedAsItIsNow(t *testing.T) {
+	in(t, nil, func(w *world) {
+		w.answer(status(500))
+		ep := w.endpoint("old", nil)
+		w.publish(1, nil)
+		time.Sleep(time.Second)
+		w.answer(status(200))
+		w.update(ep, func(e *hook.Endpoint) { e.URL = "http://new.example/" })
+		time.Sleep(time.Hour)
+		if list := w.seen(""); len(list) != 2 || list[1].host != "new.example" || list[1].at != 5*time.Second {
+			t.Errorf("%+v", list)
+		}
+	})
+}
+
+func TestAResendNeverTouchesTheSchedule(t *testing.T) {
+	t.Parallel()
+	resend := func(w *world, m hook.Message, ep hook.Endpoint) {
+		w.must(w.db.Resend(context.Background(), w.app, m.ID, ep.ID, time.Now()))
+	}
+	t.Run("one that fails", func(t *testing.T) {
+		in(t, nil, func(w *world) {
+			w.answer(status(500))
+			ep := w.endpoint("a", nil)
+			m := w.publish(1, nil)[0]
+			time.Sleep(time.Minute)
+			before := w.delivery(m, ep)
+			resend(w, m, ep)
+			synctest.Wait()
+			if after := w.delivery(m, ep); after != before {
+				t.Errorf("the delivery was %+v and is %+v", before, after)
+			}
+			list := w.attempts(ep)
+			if last := list[len(list)-1]; last.Trigger != hook.Manual || last.N != 0 || !last.NextAt.IsZero() || last.At.Sub(w.begin) != time.Minute {
+				t.Errorf("%+v", last)
+			}
+			time.Sleep(30 * 24 * time.Hour)
+			got := times(w.seen(""))
+			want := slices.Insert(plan(platforms["standard"].waits, 0), 2, time.Minute)
+			if !slices.Equal(got, want) {
+				t.Errorf("attempts at %v, want %v", got, want)
+			}
+			if d := w.delivery(m, ep); d.State != hook.Failed || d.Attempts != 8 {
+				t.Errorf("%+v", d)
+			}
+		})
+	})
+	t.Run("one that succeeds ends it", func(t *testing.T) {
+		in(t, nil, func(w *world) {
+			w.answer(status(500))
+			ep := w.endpoint("a", nil)
+			m := w.publish(1, nil)[0]
+			time.Sleep(time.Minute)
+			w.answer(status(200))
+			resend(w, m, ep)
+			time.Sleep(30 * 24 * time.Hour)
+			if got := times(w.seen("")); !slices.Equal(got, []time.Duration{0, 5 * time.Second, time.Minute}) {
+				t.Errorf("attempts at %v", got)
+			}
+			if d := w.delivery(m, ep); d.State != hook.Delivered {
+				t.Errorf("%+v", d)
+			}
+		})
+	})
+	t.Run("of a delivered message", func(t *testing.T) {
+		in(t, nil, func(w *world) {
+			ep := w.endpoint("a", nil)
+			m := w.publish(1, nil)[0]
+			time.Sleep(time.Minute)
+			w.answer(status(500))
+			resend(w, m, ep)
+			time.Sleep(time.Hour)
+			if d := w.delivery(m, ep); d.State != hook.Delivered || len(w.seen("")) != 2 {
+				t.Errorf("%+v after %d requests", d, len(w.seen("")))
+			}
+		})
+	})
+	t.Run("it does not wait behind a backlog", func(t *testing.T) {
+		in(t, nil, func(w *world) {
+			ep := w.endpoint("a", func(e *hook.Endpoint) { e.Concurrency = 1 })
+			m := w.publish(1, nil)[0]
+			time.Sleep(time.Minute)
+			w.answer(slow(time.Second))
+			w.publish(500, nil)
+			time.Sleep(10 * time.Second)
+			resend(w, m, ep)
+			time.Sleep(3 * time.Second)
+			found := false
+			for _, a := range w.seen("")[1:] {
+				found = found || a.id == m.ID.String()
+			}
+			if !found {
+				t.Error("not sent within three seconds")
+			}
+		})
+	})
+}
+
+func TestStop(t *testing.T) {
+	t.Parallel()
+	stop := func(w *world, d time.Duration) error {
+		ctx, cancel := context.WithTimeout(context.Background(), d)
+		defer cancel()
+		return w.e.Stop(ctx)
+	}
+	t.Run("records what is in flight and starts nothing", func(t *testing.T) {
+		in(t, func(o *Options) { o.Concurrency = 3 }, func(w *world) {
+			w.answer(slow(10 * time.Second))
+			ep := w.endpoint("a", nil)
+			w.publish(20, nil)
+			time.Sleep(time.Second)
+			if err := stop(w, time.Minute); err != nil || time.Since(w.begin) != 10*time.Second {
+				t.Errorf("%v after %v", err, time.Since(w.begin))
+			}
+			if n := len(w.seen("")); n != 3 || len(w.attempts(ep)) != 3 {
+				t.Errorf("%d requests, %d recorded", n, len(w.attempts(ep)))
+			}
+		})
+	})
+	t.Run("cuts off at its deadline, and the next start makes the attempt again", func(t *testing.T) {
+		in(t, func(o *Options) { o.Concurrency = 3 }, func(w *world) {
+			w.answer(hang)
+			ep := w.endpoint("a", nil)
+			w.publish(5, nil)
+			time.Sleep(time.Second)
+			if err := stop(w, 2*time.Second); err != nil || time.Since(w.begin) != 3*time.Second {
+				t.Errorf("%v after %v", err, time.Since(w.begin))
+			}
+			if n := len(w.attempts(ep)); n != 0 || w.counts().Pending != 5 {
+				t.Errorf("%d attempts recorded, %+v", n, w.counts())
+			}
+			w.must(w.db.Close())
+			w.answer(status(200))
+			w.open()
+			synctest.Wait()
+			if got := w.counts(); got.Delivered != 5 {
+				t.Errorf("after the start: %+v", got)
+			}
+		})
+	})
+	t.Run("twice, at once, and before the start", func(t *testing.T) {
+		in(t, nil, func(w *world) {
+			w.endpoint("a", nil)
+			w.answer(slow(time.Second))
+			w.publish(10, nil)
+			var wg sync.WaitGroup
+			for range 10 {
+				wg.Go(func() { w.must(stop(w, time.Minute)) })
+			}
+			wg.Wait()
+			other := New(w.e.o)
+			w.must(other.Stop(context.Background()))
+			w.must(other.Start(context.Background()))
+			synctest.Wait()
+			if other.Stats().InFlight != 0 {
+				t.Error("started after its stop")
+			}
+		})
+	})
+}
+
+func TestNothingIsLostOverARestart(t *testing.T) {
+	in(t, func(o *Options) { o.BreakAfter = 1000 }, func(w *world) {
+		w.answer(status(500))
+		ep := w.endpoint("a", nil)
+		first := w.publish(100, nil)
+		time.Sleep(time.Minute)
+		w.close()
+		time.Sleep(time.Hour) // the third attempts fall due meanwhile
+		w.answer(status(200))
+		w.open()
+		w.publish(1, nil)
+		synctest.Wait()
+		if got := w.counts(); got.Delivered != 101 {
+			t.Errorf("%+v", got)
+		}
+		if d := w.delivery(first[0], ep); d.Attempts != 3 {
+			t.Errorf("%+v", d)
+		}
+	})
+}
+
+func TestARestartKeepsTheSchedule(t *testing.T) {
+	in(t, nil, func(w *world) {
+		w.answer(status(500))
+		w.endpoint("a", nil)
+		w.publish(1, nil)
+		for range 20 {
+			time.Sleep(90 * time.Minute)
+			w.close()
+			w.open()
+		}
+		time.Sleep(24 * time.Hour)
+		if got, want := times(w.seen("")), plan(platforms["standard"].waits, 0); !slices.Equal(got, want) {
+			t.Errorf("attempts at %v, want %v", got, want)
+		}
+	})
+}
+
+// flaky is the real store, whose Finish fails as long as it is told to.
+type flaky struct {
+	store.Store
+	mu      sync.Mutex
+	err     error
+	refuses hook.EndpointID // of which no outcome is taken
+	gone    bool            // no message is found
+}
+
+func (f *flaky) Load(ctx context.Context, id hook.MessageID) (hook.Message, error) {
+	f.mu.Lock()
+	gone := f.gone
+	f.mu.Unlock()
+	if gone {
+		return hook.Message{}, hook.Errorf(hook.KindNotFound, "no such message")
+	}
+	return f.Store.Load(ctx, id)
+}
+
+func (f *flaky) fail(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.err = err
+}
+
+func (f *flaky) refuse(ep hook.EndpointID) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.refuses = ep
+}
+
+func (f *flaky) Finish(ctx context.Context, batch []hook.Outcome) error {
+	f.mu.Lock()
+	err, refuses := f.err, f.refuses
+	f.mu.Unlock()
+	for _, o := range batch {
+		if o.Attempt.Endpoint == refuses {
+			err = hook.Errorf(hook.KindInvalid, "no")
+		}
+	}
+	if err != nil {
+		return err
+	}
+	return f.Store.Finish(ctx, batch)
+}
+
+// broken begins a test with a store whose Finish can be made to fail.
+func broken(t *testing.T, change func(*Options), test func(w *world, f *flaky)) {
+	f := &flaky{}
+	in(t, func(o *Options) {
+		o.Store = f
+		if change != nil {
+			change(o)
+		}
+	}, func(w *world) { test(w, f) })
+}
+
+func TestWhatCannotBeRecordedIsKeptAndNothingNewIsStarted(t *testing.T) {
+	broken(t, func(o *Options) { o.Concurrency = 4 }, func(w *world, f *flaky) {
+		ep := w.endpoint("a", nil)
+		f.fail(hook.Errorf(hook.KindUnavailable, "the disk is full"))
+		w.publish(100, nil)
+		time.Sleep(time.Hour)
+		kept := len(w.seen(""))
+		if s := w.e.Stats(); kept > 100 || !s.Stuck || s.Unrecorded != kept || len(w.attempts(ep)) != 0 {
+			t.Errorf("%d requests, %+v", kept, s)
+		}
+		w.publish(5, nil)
+		time.Sleep(time.Hour)
+		if n := len(w.seen("")); n != kept {
+			t.Errorf("%d requests while nothing can be recorded, were %d", n, kept)
+		}
+		f.fail(nil)
+		time.Sleep(2 * time.Second)
+		if n, got := len(w.seen("")), w.counts(); n != 105 || got.Delivered != 105 || len(w.attempts(ep)) != 105 {
+			t.Errorf("%d requests, %+v", n, got)
+		}
+	})
+}
+
+func TestStopGivesUpWhenNothingCanBeRecorded(t *testing.T) {
+	broken(t, nil, func(w *world, f *flaky) {
+		w.endpoint("a", nil)
+		f.fail(hook.Errorf(hook.KindUnavailable, "the disk is full"))
+		w.publish(3, nil)
+		time.Sleep(time.Minute)
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		err := w.e.Stop(ctx)
+		if took := time.Since(w.begin) - time.Minute; err == nil || !strings.Contains(err.Error(), "could not be recorded") || took > 16*time.Second {
+			t.Errorf("%v after %v", err, took)
+		}
+		w.e.err = nil
+	})
+}
+
+func TestABrokenStoreStopsEverything(t *testing.T) {
+	told := make(chan error, 10)
+	broken(t, func(o *Options) { o.Concurrency, o.Broken = 1, func(err error) { told <- err } }, func(w *world, f *flaky) {
+		w.endpoint("a", nil)
+		w.answer(slow(time.Second))
+		f.fail(errors.Join(store.ErrBroken, errors.New("input/output error")))
+		w.publish(100, nil)
+		time.Sleep(time.Hour)
+		if n := len(w.seen("")); n > 2 {
+			t.Errorf("%d requests", n)
+		}
+		if len(told) != 1 || !errors.Is(<-told, store.ErrBroken) {
+			t.Errorf("told %d times", len(told))
+		}
+		if err := w.e.Stop(context.Background()); !errors.Is(err, store.ErrBroken) {
+			t.Errorf("stop: %v", err)
+		}
+		w.e.err = nil
+	})
+}
+
+func TestAnOutcomeThatIsRefusedHoldsUpNoOther(t *testing.T) {
+	broken(t, nil, func(w *world, f *flaky) {
+		bad := w.endpoint("bad", nil)
+		good := w.endpoint("good", nil)
+		f.refuse(bad.ID)
+		w.publish(40, nil)
+		time.Sleep(24 * time.Hour)
+		if n := len(w.attempts(good)); n != 40 {
+			t.Errorf("%d recorded for the good endpoint", n)
+		}
+		if n := len(w.seen("bad.example")); n > 40 {
+			t.Errorf("%d requests to an endpoint whose attempts cannot be recorded", n)
+		}
+	})
+}
+
+func TestADialectThatCannotSendFailsItsAttemptsOnly(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		change func(*dialect.Dialect)
+		reason string
+	}{
+		"it has no sending half": {func(d *dialect.Dialect) { d.Sign = nil }, "cannot send in the dialect douyin"},
+		"it is not known":        {func(d *dialect.Dialect) { *d = dialect.Dialect{} }, "cannot send in the dialect douyin"},
+		"it refuses its settings": {func(d *dialect.Dialect) {
+			d.Sign = func(dialect.Settings, dialect.Outbound) (dialect.Request, error) {
+				return dialect.Request{}, errors.New("no key")
+			}
+		}, "no key"},
+		"it panics when it signs": {func(d *dialect.Dialect) {
+			d.Sign = func(dialect.Settings, dialect.Outbound) (dialect.Request, error) { panic("a secret") }
+		}, "an error of this server"},
+		"it panics when it judges": {func(d *dialect.Dialect) {
+			d.Judge = func(dialect.Settings, dialect.Response) dialect.Verdict { panic("a secret") }
+		}, "an error of this server"},
+		"it makes a request that is none": {func(d *dialect.Dialect) {
+			d.Sign = func(dialect.Settings, dialect.Outbound) (dialect.Request, error) {
+				return dialect.Request{Header: http.Header{"a\r\nb": {"c"}}}, nil
+			}
+		}, "must not be sent"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			in(t, func(o *Options) {
+				o.Log = nil
+				d := *o.Dialects["douyin"]
+				c.change(&d)
+				if o.Dialects["douyin"] = &d; d.Name == "" {
+					delete(o.Dialects, "douyin")
+				}
+			}, func(w *world) {
+				settings, _ := sample(t, "douyin")
+				bad := w.endpoint("bad", func(e *hook.Endpoint) { e.Dialect, e.Settings = "douyin", settings })
+				good := w.endpoint("good", nil)
+				w.publish(1, nil)
+				time.Sleep(30 * 24 * time.Hour)
+				list := w.attempts(bad)
+				if len(list) < 4 || !strings.Contains(list[0].Reason, c.reason) || strings.Contains(list[0].Reason, "secret") || list[0].Verdict != hook.Retry {
+					t.Errorf("%d attempts: %+v", len(list), list)
+				}
+				if list := w.attempts(good); len(list) != 1 {
+					t.Errorf("%+v", list)
+				}
+			})
+		})
+	}
+}
+
+func TestManyStopsAndStarts(t *testing.T) {
+	in(t, nil, func(w *world) {
+		w.endpoint("a", nil)
+		w.answer(func(rw http.ResponseWriter, _ *http.Request) { time.Sleep(3 * time.Millisecond); rw.WriteHeader(200) })
+		n := 0
+		for range 30 {
+			w.publish(7, nil)
+			n += 7
+			time.Sleep(2 * time.Millisecond)
+			w.close()
+			w.open()
+		}
+		time.Sleep(time.Minute)
+		if got := w.counts(); got.Delivered != int64(n) {
+			t.Errorf("%+v of %d", got, n)
+		}
+		if seen := len(w.seen("")); seen != n {
+			t.Errorf("%d requests for %d messages", seen, n)
+		}
+	})
+}

@@ -1,0 +1,83 @@
+package engine
+
+import (
+	"time"
+
+	"github.com/waypost/waypost/internal/hook"
+)
+
+// The waits between probes of an endpoint whose breaker is open: each is twice the one before.
+const (
+	firstProbe = time.Second
+	lastProbe  = time.Minute
+)
+
+// breaker keeps an endpoint that fails attempt after attempt from being hammered: attempts are then made one at a time,
+// with a growing wait between them, until one succeeds. A delivery that waits for its turn loses no attempt by it.
+type breaker struct {
+	failures int           // attempts in a row that failed, over all messages
+	spacing  time.Duration // between probes; zero = closed
+	probed   time.Time     // when spacing was set last
+}
+
+func (b *breaker) probing() bool { return b.spacing > 0 }
+
+// failed counts a failure and returns how long to wait before the next attempt. What was in flight before the last
+// decision says nothing new.
+func (b *breaker) failed(started, now time.Time, after int) time.Duration {
+	b.failures++
+	switch {
+	case b.failures < after:
+		return 0
+	case b.spacing == 0:
+		b.spacing = firstProbe
+	case !started.After(b.probed):
+		return 0
+	default:
+		b.spacing = min(2*b.spacing, lastProbe)
+	}
+	b.probed = now
+	return b.spacing
+}
+
+func (b *breaker) succeeded() { *b = breaker{} }
+
+// health updates what is known of an endpoint from a judged attempt, and returns what is to be recorded of it, nil when
+// nothing changed. exhausted says that the message ran out of attempts by it.
+func (e *Engine) health(l *lane, t *target, o *outcome, now time.Time) *hook.EndpointHealth {
+	v := o.Attempt.Verdict
+	if v == hook.Retry {
+		if wait := l.failed(o.Attempt.At, now, e.o.BreakAfter); t.policy.Breaker && wait > 0 {
+			l.pause = now.Add(wait)
+		}
+		if !t.policy.Breaker {
+			l.spacing = 0
+		}
+	} else {
+		l.succeeded() // somebody answers there, if only to refuse
+	}
+	since := t.failingSince
+	switch {
+	case v == hook.Success && !since.IsZero():
+		t.failingSince = time.Time{}
+		return &hook.EndpointHealth{}
+	case v == hook.Gone && t.mayDisable() && t.policy.GoneDisables:
+		return e.disable(l, since, "the endpoint said that it is gone: "+o.Attempt.Reason)
+	case !o.exhausted:
+		return nil
+	case since.IsZero() || now.Sub(since) > 2*e.o.DisableAfter:
+		// What failed so long ago and never since is not the same trouble.
+		t.failingSince = now
+		return &hook.EndpointHealth{FailingSince: now}
+	case t.policy.AutoDisable && t.mayDisable() && now.Sub(since) >= e.o.DisableAfter:
+		return e.disable(l, since, "messages have run out of attempts since "+since.UTC().Format(time.RFC3339)+" without one success")
+	}
+	return nil
+}
+
+// disable stops an endpoint here at once; the record of the attempt does it for good.
+func (e *Engine) disable(l *lane, since time.Time, reason string) *hook.EndpointHealth {
+	l.asleep = true
+	e.clearQueue(l)
+	return &hook.EndpointHealth{FailingSince: since, Disable: true, Reason: reason}
+}

@@ -1,0 +1,204 @@
+package engine
+
+import (
+	"container/heap"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/waypost/waypost/internal/hook"
+)
+
+// job is one attempt to be made.
+type job struct {
+	hook.Work
+	msg *message // nil = to be loaded
+}
+
+// key names a job within its lane.
+type key struct {
+	message hook.MessageID
+	resend  int64
+}
+
+func (j *job) key() key { return key{j.Delivery.Message, j.Resend} }
+
+// message is an accepted message that waits in memory for its first attempts.
+type message struct {
+	hook.Message
+	refs int // jobs that hold it
+	size int
+}
+
+// lane is an endpoint with work. All of it is guarded by the engine's lock.
+//
+// A delivery in hand (queued, in flight, or not yet recorded) is in the set hand and is not taken twice, although the
+// store returns it again until its outcome is recorded.
+type lane struct {
+	id    hook.EndpointID
+	queue []job
+	hand  map[key]struct{}
+
+	more     bool             // the store may hold due work that is not in hand
+	wish     bool             // among it a resend, which does not wait for the queue to drain
+	next     time.Time        // when something else falls due; zero = nothing known
+	filling  bool             // the store is being asked
+	recorded map[key]struct{} // while it is: what was recorded meanwhile, and its answer may still hold
+
+	target *target // nil = to be loaded
+	gen    int     // counts changes of the configuration: what was begun under an earlier one is not sent
+	asleep bool    // paused, disabled or not verified: until the configuration changes
+
+	flying int
+	pause  time.Time // nothing is started before
+	rate   *rate.Limiter
+	breaker
+
+	in    *ring // where it is listed as ready
+	wants bool  // it is in the list of those to be filled
+	wake  time.Time
+	index int // in the heap, -1 = not there
+	used  time.Time
+}
+
+// lane returns an endpoint's lane, new or not.
+func (e *Engine) lane(id hook.EndpointID) *lane {
+	l := e.lanes[id]
+	if l == nil {
+		l = &lane{id: id, hand: map[key]struct{}{}, index: -1}
+		e.lanes[id] = l
+	}
+	return l
+}
+
+// dueAt notes that something falls due.
+func (l *lane) dueAt(t time.Time) {
+	if !t.IsZero() && (l.next.IsZero() || t.Before(l.next)) {
+		l.next = t
+	}
+}
+
+// empty says that nothing is known to be done for it.
+func (l *lane) empty() bool {
+	return len(l.hand) == 0 && !l.more && l.next.IsZero() && !l.filling && !l.wants && l.flying == 0
+}
+
+// settle puts a lane where it belongs after anything about it changed: among those to be filled, those that may start an
+// attempt, and those to be woken.
+func (e *Engine) settle(l *lane, now time.Time) {
+	l.used = now
+	if !l.next.IsZero() && !l.next.After(now) {
+		l.more, l.next = true, time.Time{}
+	}
+	if l.asleep {
+		e.wakeAt(l, time.Time{})
+		return
+	}
+	if l.more && !l.filling && !l.wants && (l.wish || len(l.queue) <= e.o.Window/4) {
+		l.wants = true
+		e.wanting = append(e.wanting, l)
+	}
+	wake := l.next
+	if len(l.queue) > 0 && l.pause.After(now) && (wake.IsZero() || l.pause.Before(wake)) {
+		wake = l.pause
+	}
+	e.wakeAt(l, wake)
+	if l.in == nil && e.mayFly(l, now) {
+		e.list(l)
+	}
+}
+
+// mayFly says whether a lane may start an attempt. When it may not because of the lanes beside it, it has something in
+// flight, and is settled again when that lands.
+func (e *Engine) mayFly(l *lane, now time.Time) bool {
+	return len(l.queue) > 0 && !l.pause.After(now) && l.flying < e.limit(l)
+}
+
+// limit is how many requests may be in flight to an endpoint: its own limit, and its even share of the workers.
+func (e *Engine) limit(l *lane) int {
+	if l.target == nil || l.probing() {
+		return 1
+	}
+	others := e.active
+	if l.flying == 0 {
+		others++
+	}
+	return max(1, min(l.target.concurrency, e.o.Workers/others))
+}
+
+// list appends a lane to those that may start an attempt.
+func (e *Engine) list(l *lane) {
+	l.in = &e.healthy
+	if l.failures > 0 {
+		l.in = &e.suspect
+	}
+	l.in.push(l)
+}
+
+// ring is a first-in-first-out list of lanes.
+type ring struct {
+	list []*lane
+	head int
+}
+
+func (r *ring) len() int { return len(r.list) - r.head }
+
+func (r *ring) push(l *lane) {
+	if r.head > 64 && r.head > len(r.list)/2 {
+		n := copy(r.list, r.list[r.head:])
+		clear(r.list[n:])
+		r.list, r.head = r.list[:n], 0
+	}
+	r.list = append(r.list, l)
+}
+
+func (r *ring) pop() *lane {
+	l := r.list[r.head]
+	r.list[r.head] = nil
+	r.head++
+	return l
+}
+
+// wakes is a heap of lanes by the time at which they are to be looked at.
+type wakes []*lane
+
+func (w wakes) Len() int           { return len(w) }
+func (w wakes) Less(i, j int) bool { return w[i].wake.Before(w[j].wake) }
+func (w wakes) Swap(i, j int) {
+	w[i], w[j] = w[j], w[i]
+	w[i].index, w[j].index = i, j
+}
+
+// Push is for container/heap.
+func (w *wakes) Push(x any) {
+	l := x.(*lane)
+	l.index = len(*w)
+	*w = append(*w, l)
+}
+
+// Pop is for container/heap.
+func (w *wakes) Pop() any {
+	old := *w
+	l := old[len(old)-1]
+	old[len(old)-1] = nil
+	*w = old[:len(old)-1]
+	l.index = -1
+	return l
+}
+
+func (e *Engine) wakeAt(l *lane, t time.Time) {
+	switch {
+	case l.wake.Equal(t) && (l.index >= 0) == !t.IsZero():
+		return
+	case t.IsZero():
+		l.wake = t
+		heap.Remove(&e.wakes, l.index)
+		return
+	}
+	l.wake = t
+	if l.index < 0 {
+		heap.Push(&e.wakes, l)
+	} else {
+		heap.Fix(&e.wakes, l.index)
+	}
+}

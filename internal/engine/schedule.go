@@ -1,0 +1,354 @@
+package engine
+
+import (
+	"container/heap"
+	"slices"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/waypost/waypost/internal/hook"
+)
+
+const (
+	maxFilling = 4               // lanes that ask the store at once
+	maxHand    = 64 << 10        // deliveries in hand over all lanes, above which windows are small
+	smallFill  = 16              // how small
+	lease      = 2 * time.Minute // of a claim: longer than any attempt takes until it is recorded
+	errorPause = time.Second     // after the store could not be asked
+	maxSleep   = time.Minute     // of the timer, so that a clock that was set is noticed
+)
+
+// flight is a job on its way.
+type flight struct {
+	job
+	lane   *lane
+	target *target // nil = to be loaded
+	gen    int     // of the lane when it was taken
+	at     time.Time
+}
+
+// dispatch starts what may be started: requests in goroutines of their own, questions to the store too. The lock is
+// held.
+func (e *Engine) dispatch(now time.Time) {
+	for f := e.take(now); f != nil; f = e.take(now) {
+		e.running.Go(func() {
+			for next := f; next != nil; {
+				next = e.fly(next)
+			}
+		})
+	}
+	e.fillSome()
+	e.armTimer(now)
+}
+
+// fillSome asks the store for the lanes that want it, some at a time.
+func (e *Engine) fillSome() {
+	for len(e.wanting) > 0 && e.filling < maxFilling && e.phase == started && e.broken == nil {
+		l := e.wanting[0]
+		e.wanting[0] = nil
+		e.wanting = e.wanting[1:]
+		l.wants = false
+		if l.asleep || l.filling {
+			continue
+		}
+		e.filling++
+		l.filling, l.more, l.wish, l.next = true, false, false, time.Time{}
+		n := e.o.Window - len(l.queue)
+		if e.hand > maxHand {
+			n = min(n, smallFill)
+		}
+		n = max(n, 1) + len(l.hand)
+		gen := l.gen
+		e.running.Go(func() { e.fill(l, n, gen) })
+	}
+}
+
+// fill reads due work of a lane from the store.
+func (e *Engine) fill(l *lane, n, gen int) {
+	work, next, err := e.o.Store.Claim(e.flights, l.id, time.Now(), lease, n)
+	broken := err != nil && e.storeFailed(err)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	now := time.Now()
+	e.filling--
+	recorded := l.recorded
+	l.filling, l.recorded = false, nil
+	switch {
+	case broken:
+		return
+	case err != nil:
+		e.o.Log.Warn("the due deliveries of an endpoint could not be read, will try again", "endpoint", l.id.String(), "err", err)
+		l.dueAt(now.Add(errorPause))
+	case l.gen != gen || l.asleep:
+		// What was read may have been canceled since.
+		l.more = true
+	default:
+		l.dueAt(next)
+		l.more = l.more || len(work) >= n
+		e.merge(l, work, recorded)
+	}
+	e.settle(l, now)
+	e.dispatch(now)
+}
+
+// merge queues work that is not in hand. Resends go first: a person waits for them.
+func (e *Engine) merge(l *lane, work []hook.Work, recorded map[key]struct{}) {
+	manual := 0
+	for _, w := range work {
+		j := job{Work: w}
+		k := j.key()
+		_, inHand := l.hand[k]
+		if _, done := recorded[k]; inHand || done {
+			continue
+		}
+		l.hand[k] = struct{}{}
+		e.hand++
+		if w.Trigger == hook.Manual {
+			l.queue = slices.Insert(l.queue, manual, j)
+			manual++
+		} else {
+			l.queue = append(l.queue, j)
+		}
+	}
+}
+
+// offer queues the deliveries of a message that was just accepted, where there is room. Where there is none they are read
+// from the store in their turn.
+func (e *Engine) offer(a *hook.Accepted, now time.Time) {
+	if a.Duplicate || a.Err != nil || len(a.Deliveries) == 0 {
+		return
+	}
+	var msg *message
+	if size := sizeOf(&a.Message); e.cached+size <= e.o.CacheBytes {
+		msg = &message{Message: a.Message, size: size}
+	}
+	for _, d := range a.Deliveries {
+		l := e.lane(d.Endpoint)
+		if l.more || l.asleep || len(l.queue) >= e.o.Window || e.hand > maxHand {
+			l.more = true
+			e.settle(l, now)
+			continue
+		}
+		j := job{Work: hook.Work{Delivery: d}, msg: msg}
+		if _, known := l.hand[j.key()]; known {
+			continue
+		}
+		e.hold(msg)
+		l.hand[j.key()] = struct{}{}
+		e.hand++
+		l.queue = append(l.queue, j)
+		e.settle(l, now)
+	}
+}
+
+func sizeOf(m *hook.Message) int {
+	n := 512 + len(m.Payload)
+	if m.Raw != nil {
+		n += 1024 + len(m.Raw.Body) + len(m.Raw.Query)
+	}
+	return n
+}
+
+func (e *Engine) hold(m *message) {
+	if m == nil {
+		return
+	}
+	if m.refs == 0 {
+		e.cached += m.size
+	}
+	m.refs++
+}
+
+func (e *Engine) release(j *job) {
+	if j.msg == nil {
+		return
+	}
+	if j.msg.refs--; j.msg.refs == 0 {
+		e.cached -= j.msg.size
+	}
+	j.msg = nil
+}
+
+// take returns the next job that may be started, lane by lane in turn. Lanes whose last attempt failed have three
+// quarters of the places, so that those that work always find one.
+func (e *Engine) take(now time.Time) *flight {
+	for e.phase == started && e.broken == nil && !e.outbox.full() && e.flying < e.o.MaxInFlight {
+		l := e.nextLane()
+		if l == nil {
+			return nil
+		}
+		l.in = nil
+		if !e.mayFly(l, now) || l.asleep || e.throttled(l, now) {
+			e.settle(l, now)
+			continue
+		}
+		f := &flight{job: l.queue[0], lane: l, target: l.target, gen: l.gen}
+		l.queue[0] = job{}
+		l.queue = l.queue[1:]
+		if len(l.queue) == 0 {
+			l.queue = nil
+		}
+		if l.flying == 0 {
+			e.active++
+		}
+		l.flying++
+		e.flying++
+		e.settle(l, now)
+		return f
+	}
+	return nil
+}
+
+func (e *Engine) nextLane() *lane {
+	suspects := e.suspect.len() > 0 && e.flying < e.o.MaxInFlight*3/4
+	switch {
+	case suspects && (e.turn || e.healthy.len() == 0):
+		e.turn = false
+		return e.suspect.pop()
+	case e.healthy.len() > 0:
+		e.turn = true
+		return e.healthy.pop()
+	}
+	return nil
+}
+
+// throttled says whether the endpoint's or the application's rate forbids an attempt now; the lane is then paused until
+// it allows one.
+func (e *Engine) throttled(l *lane, now time.Time) bool {
+	if l.target == nil || l.rate == nil && l.target.app == nil {
+		return false
+	}
+	wait := time.Duration(0)
+	var own *rate.Reservation
+	if l.rate != nil {
+		own = l.rate.ReserveN(now, 1)
+		if wait = own.DelayFrom(now); wait > 0 {
+			own.CancelAt(now)
+		}
+	}
+	if wait == 0 && l.target.app != nil {
+		shared := l.target.app.ReserveN(now, 1)
+		if wait = shared.DelayFrom(now); wait > 0 {
+			shared.CancelAt(now)
+			if own != nil {
+				own.CancelAt(now) // its own permission goes back: no attempt is made with it
+			}
+		}
+	}
+	if wait > 0 {
+		l.pause = now.Add(wait)
+	}
+	return wait > 0
+}
+
+// land ends a flight in the books of its lane. The lock is held.
+func (e *Engine) land(f *flight) {
+	l := f.lane
+	l.flying--
+	e.flying--
+	if l.flying == 0 {
+		e.active--
+	}
+	e.release(&f.job)
+	if e.phase == stopping && e.flying == 0 {
+		e.outbox.some.Signal() // the last one: nothing more will come
+	}
+}
+
+// drop takes a job out of hand.
+func (e *Engine) drop(l *lane, k key) {
+	if _, ok := l.hand[k]; ok {
+		delete(l.hand, k)
+		e.hand--
+	}
+}
+
+// returnJob gives a job that was not attempted back to the store, which will return it in its turn.
+func (e *Engine) returnJob(f *flight, pause time.Duration) {
+	now := time.Now()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	l := f.lane
+	e.land(f)
+	e.drop(l, f.key())
+	l.more = true
+	if pause > 0 && l.gen == f.gen {
+		l.pause = now.Add(pause)
+		l.more = false
+		l.dueAt(l.pause)
+	}
+	e.settle(l, now)
+	e.dispatch(now)
+}
+
+// clearQueue gives back all jobs of a lane that have not begun.
+func (e *Engine) clearQueue(l *lane) {
+	for i := range l.queue {
+		e.drop(l, l.queue[i].key())
+		e.release(&l.queue[i])
+	}
+	if len(l.queue) > 0 {
+		l.more = true
+	}
+	l.queue = nil
+}
+
+// reconfigure forgets what was known of one endpoint, or of all. What has not begun is judged anew.
+func (e *Engine) reconfigure(ep hook.EndpointID, now time.Time) {
+	e.config++
+	clear(e.sources)
+	if ep == 0 {
+		for _, l := range e.lanes {
+			e.renew(l, now)
+		}
+		return
+	}
+	// No lane means nothing in hand; but a paused endpoint that was left asleep and forgotten may have work again.
+	l := e.lane(ep)
+	e.clearQueue(l)
+	l.more = true
+	e.renew(l, now)
+}
+
+func (e *Engine) renew(l *lane, now time.Time) {
+	l.gen++
+	l.target, l.asleep = nil, false
+	e.settle(l, now)
+}
+
+// onTimer wakes the lanes whose time has come.
+func (e *Engine) onTimer() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	now := time.Now()
+	for len(e.wakes) > 0 && !e.wakes[0].wake.After(now) {
+		l := heap.Pop(&e.wakes).(*lane)
+		l.wake = time.Time{}
+		e.settle(l, now)
+	}
+	e.dispatch(now)
+}
+
+func (e *Engine) armTimer(now time.Time) {
+	if len(e.wakes) == 0 || e.phase != started {
+		return
+	}
+	d := min(max(e.wakes[0].wake.Sub(now), 0), maxSleep)
+	if e.timer == nil {
+		e.timer = time.AfterFunc(d, e.onTimer)
+	} else {
+		e.timer.Reset(d)
+	}
+}
+
+// forgetIdle drops lanes that had nothing to do for a while.
+func (e *Engine) forgetIdle(now time.Time, after time.Duration) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for id, l := range e.lanes {
+		if l.empty() && l.in == nil && now.Sub(l.used) >= after {
+			delete(e.lanes, id)
+		}
+	}
+}

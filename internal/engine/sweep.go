@@ -1,0 +1,71 @@
+package engine
+
+import (
+	"time"
+
+	"github.com/waypost/waypost/internal/hook"
+	"github.com/waypost/waypost/internal/store"
+)
+
+const (
+	sweepLimit = 500                   // rows of each kind in one step
+	sweepPause = 50 * time.Millisecond // between steps, in which others write
+	idleLane   = time.Minute           // after which a lane without work is forgotten
+)
+
+// sweep does the periodic duties until the engine stops: the note that the process is alive, retention, and forgetting
+// lanes that have nothing to do.
+func (e *Engine) sweep() {
+	beat := time.NewTicker(e.o.BeatEvery)
+	defer beat.Stop()
+	round := time.NewTicker(e.o.SweepEvery)
+	defer round.Stop()
+	for {
+		select {
+		case <-e.ending:
+			return
+		case now := <-beat.C:
+			_, err := e.o.Store.Beat(e.records, now, false)
+			e.dutyDone("note that the process is alive", err)
+		case now := <-round.C:
+			e.forgetIdle(now, idleLane)
+			e.retain()
+		}
+	}
+}
+
+// retain does the steps of one round of retention.
+func (e *Engine) retain() {
+	for more := true; more; {
+		now := time.Now()
+		s := store.Sweep{Now: now, Limit: sweepLimit}
+		if e.o.KeepMessages > 0 {
+			s.Before = now.Add(-e.o.KeepMessages)
+		}
+		if e.o.KeepPayloads > 0 {
+			s.PayloadBefore = now.Add(-e.o.KeepPayloads)
+		}
+		var err error
+		if _, more, err = e.o.Store.Sweep(e.records, s); err != nil {
+			e.dutyDone("remove what is older than the retention", err)
+			return
+		}
+		select {
+		case <-e.ending:
+			return
+		case <-time.After(sweepPause):
+		}
+	}
+}
+
+// dutyDone logs a duty that could not be done. It is done again in its turn.
+func (e *Engine) dutyDone(what string, err error) {
+	if err == nil || e.storeFailed(err) || e.records.Err() != nil {
+		return
+	}
+	level := e.o.Log.Error
+	if hook.KindOf(err) == hook.KindUnavailable {
+		level = e.o.Log.Warn
+	}
+	level("a periodic duty was not done: "+what, "err", err)
+}

@@ -1,0 +1,226 @@
+package engine
+
+import (
+	"context"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/waypost/waypost/dialect"
+	"github.com/waypost/waypost/internal/egress"
+	"github.com/waypost/waypost/internal/hook"
+	"github.com/waypost/waypost/internal/store"
+)
+
+// target is an endpoint made ready for sending. Beside failingSince it does not change.
+type target struct {
+	store.Target
+	dialect  *dialect.Dialect
+	settings dialect.Settings
+	policy   dialect.Policy
+	schedule []time.Duration
+	patient  []time.Duration // for received messages, nil = like the others
+	timeout  time.Duration
+	send     func(context.Context, egress.Request) (egress.Response, error)
+
+	url         string
+	shown       string // without a password
+	allow       []netip.Prefix
+	headers     []header // its own, that may be sent
+	concurrency int
+	receives    bool // its application has sources
+	app         *appRate
+	problem     string // why nothing can be sent, "" = it can
+
+	failingSince time.Time // guarded by the engine's lock
+}
+
+type header struct{ name, value string }
+
+// appRate is the rate of an application, shared by the lanes of its endpoints.
+type appRate struct{ *rate.Limiter }
+
+// burst is how many attempts a rate allows at one moment: a tenth of a second's.
+func burst(perSecond int) int { return max(1, perSecond/10) }
+
+// mayDisable says whether the endpoint may be disabled for what it answers. The endpoints of an application with sources
+// may not: the platform believes its messages delivered and will not repeat them.
+func (t *target) mayDisable() bool { return !t.receives }
+
+// findTarget reads the endpoint of a flight and makes it ready. false means that the flight is over.
+func (e *Engine) findTarget(ctx context.Context, f *flight) bool {
+	st, app, receives, err := e.readTarget(ctx, f.Delivery.Endpoint)
+	switch {
+	case err == nil:
+	case hook.KindOf(err) == hook.KindNotFound:
+		e.forget(f)
+		return false
+	default:
+		if !e.storeFailed(err) && ctx.Err() == nil {
+			e.o.Log.Warn("an endpoint could not be read, will try again", "endpoint", f.Delivery.Endpoint.String(), "err", err)
+		}
+		e.returnJob(f, errorPause)
+		return false
+	}
+	t := e.compile(st, receives)
+	now := time.Now()
+	e.mu.Lock()
+	l := f.lane
+	fresh := l.gen == f.gen
+	held := fresh && e.install(l, t, app, now)
+	f.target = l.target
+	e.settle(l, now) // it may have more in flight, now that its limits are known
+	e.dispatch(now)
+	e.mu.Unlock()
+	if !fresh || held {
+		e.returnJob(f, 0)
+		return false
+	}
+	return true
+}
+
+func (e *Engine) readTarget(ctx context.Context, ep hook.EndpointID) (t store.Target, app hook.Application, receives bool, err error) {
+	if t, err = e.o.Store.Target(ctx, ep); err != nil {
+		return t, app, false, err
+	}
+	if app, err = e.o.Store.Application(ctx, t.Endpoint.App.String()); err != nil {
+		return t, app, false, err
+	}
+	sources, err := e.o.Store.Sources(ctx, t.Endpoint.App, store.Page{Limit: 1})
+	return t, app, len(sources.Items) > 0, err
+}
+
+// install gives a lane its target. held means that the endpoint takes nothing now, or not this one. The lock is held.
+func (e *Engine) install(l *lane, t *target, app hook.Application, now time.Time) (held bool) {
+	l.target = t
+	t.app = e.appRate(app)
+	switch perSecond := t.Endpoint.ThrottleRate; {
+	case perSecond <= 0:
+		l.rate = nil
+	case l.rate == nil:
+		l.rate = rate.NewLimiter(rate.Limit(perSecond), burst(perSecond))
+	default:
+		l.rate.SetLimitAt(now, rate.Limit(perSecond))
+		l.rate.SetBurstAt(now, burst(perSecond))
+	}
+	if t.Endpoint.Holds() {
+		l.asleep = true
+		e.clearQueue(l)
+		return true
+	}
+	return e.throttled(l, now)
+}
+
+func (e *Engine) appRate(app hook.Application) *appRate {
+	if app.ThrottleRate <= 0 {
+		delete(e.apps, app.ID)
+		return nil
+	}
+	r := e.apps[app.ID]
+	if r == nil {
+		r = &appRate{rate.NewLimiter(rate.Limit(app.ThrottleRate), burst(app.ThrottleRate))}
+		e.apps[app.ID] = r
+	}
+	r.SetLimit(rate.Limit(app.ThrottleRate))
+	r.SetBurst(burst(app.ThrottleRate))
+	return r
+}
+
+// forget ends the lane of an endpoint that does not exist any more.
+func (e *Engine) forget(f *flight) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	l := f.lane
+	e.land(f)
+	e.drop(l, f.key())
+	e.clearQueue(l)
+	l.more, l.next = false, time.Time{}
+	e.settle(l, time.Now())
+	e.dispatch(time.Now())
+}
+
+// compile works out all that is the same for every attempt.
+func (e *Engine) compile(st store.Target, receives bool) *target {
+	ep := &st.Endpoint
+	t := &target{
+		Target: st, settings: dialect.Settings(st.Settings), receives: receives, failingSince: ep.FailingSince,
+		url: ep.URL, concurrency: ep.Concurrency, dialect: e.o.Dialects[ep.Dialect],
+	}
+	if t.concurrency <= 0 {
+		t.concurrency = e.o.Concurrency
+	}
+	if t.dialect == nil || t.dialect.Sign == nil || t.dialect.Judge == nil {
+		t.problem = "this server cannot send in the dialect " + ep.Dialect
+	}
+	if t.dialect == nil {
+		// Whoever runs a server that lacks it needs time to notice: its deliveries keep a schedule.
+		t.dialect = &dialect.Dialect{Policy: e.o.Dialects[standardName].Policy}
+	}
+	t.policy = t.dialect.Policy(t.settings)
+	t.schedule, t.timeout = t.policy.Schedule, t.policy.Deadline
+	if ep.Schedule != nil {
+		t.schedule = ep.Schedule
+	} else if ep.Dialect == standardName && slices.Equal(t.schedule, t.dialect.Policy(nil).Schedule) {
+		t.patient = patientSchedule(t.schedule)
+	}
+	if ep.Timeout > 0 {
+		t.timeout = ep.Timeout
+	}
+	if t.timeout <= 0 {
+		t.timeout = defaultTimeout
+	}
+	for _, cidr := range st.AllowCIDRs {
+		p, err := netip.ParsePrefix(cidr)
+		if err != nil {
+			t.problem = "the application's list of allowed addresses cannot be read"
+			break
+		}
+		t.allow = append(t.allow, p.Masked())
+	}
+	t.headers = ownHeaders(ep.Headers)
+	t.shown, t.send = withoutPassword(ep.URL), e.sender(&t.Target)
+	return t
+}
+
+const defaultTimeout = 15 * time.Second
+
+// sender is how the endpoint is reached.
+func (e *Engine) sender(t *store.Target) func(context.Context, egress.Request) (egress.Response, error) {
+	scheme, _, _ := strings.Cut(t.Endpoint.URL, ":")
+	if s := e.o.Senders[strings.ToLower(scheme)]; s != nil {
+		return func(ctx context.Context, r egress.Request) (egress.Response, error) { return s(ctx, t, r) }
+	}
+	return e.o.Egress.Do
+}
+
+func withoutPassword(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return ""
+	}
+	if u.User != nil {
+		u.User = nil
+		return u.String()
+	}
+	return raw
+}
+
+// The patient schedule of received messages goes on where the standard one ends: the platform counts them as delivered,
+// and nobody else will repeat them.
+const (
+	patientStep  = 12 * time.Hour
+	patientTotal = 7 * 24 * time.Hour
+)
+
+func patientSchedule(s []time.Duration) []time.Duration {
+	out := slices.Clone(s)
+	total := dialect.Policy{Schedule: s}.Total()
+	for total += patientStep; total <= patientTotal; total += patientStep {
+		out = append(out, patientStep)
+	}
+	return out
+}

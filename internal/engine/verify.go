@@ -1,0 +1,63 @@
+package engine
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/waypost/waypost/dialect"
+	"github.com/waypost/waypost/internal/egress"
+	"github.com/waypost/waypost/internal/hook"
+	"github.com/waypost/waypost/internal/store"
+)
+
+// Verify runs the handshake of an endpoint's dialect, as the platform's console does, and says what came of it. It records
+// nothing. An error of kind KindInvalid means that the dialect has no handshake or that its settings allow none.
+func (e *Engine) Verify(ctx context.Context, st store.Target) (hook.Verification, error) {
+	t := e.compile(st, false)
+	if t.dialect.Handshake == nil {
+		return hook.Verification{}, hook.Errorf(hook.KindInvalid, "the dialect %s has no handshake: there is nothing to verify", st.Endpoint.Dialect)
+	}
+	now := time.Now()
+	nonce := dialect.Nonce{Now: now}
+	_, _ = rand.Read(nonce.Seed[:]) // never fails
+	signed, judge, err := t.dialect.Handshake(t.settings, nonce)
+	if err != nil {
+		return hook.Verification{}, hook.Errorf(hook.KindInvalid, "the handshake cannot be made: %v", err)
+	}
+	r := egress.Request{Method: signed.Method, URL: t.url, Query: signed.Query, Header: signed.Header, Body: signed.Body, Allow: t.allow}
+	if r.Header == nil {
+		r.Header = http.Header{}
+	}
+	t.addOwn(r.Header, reservedBy(r.Header))
+
+	ctx, cancel := context.WithDeadline(ctx, now.Add(t.timeout))
+	defer cancel()
+	out := hook.Verification{State: hook.VerificationFailed, At: now}
+	resp, err := t.send(ctx, r)
+	if own := (*egress.Error)(nil); errors.As(err, &own) {
+		out.Reason = own.Text
+		return out, nil
+	} else if err != nil {
+		out.Reason = err.Error()
+		return out, nil
+	}
+	v := judge(dialect.Response{Status: resp.Status, Header: resp.Header, Body: resp.Body, Truncated: resp.Truncated})
+	out.Reason = v.Reason
+	if v.Kind == dialect.Accepted {
+		out.State = hook.VerificationPassed
+	}
+	return out, nil
+}
+
+// addOwn adds the endpoint's own headers to a request. taken are those, in lower case, that the dialect has set.
+func (t *target) addOwn(h http.Header, taken map[string]bool) {
+	for _, own := range t.headers {
+		if !taken[strings.ToLower(own.name)] {
+			replaceHeader(h, own.name, own.value)
+		}
+	}
+}

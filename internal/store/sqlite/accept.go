@@ -1,0 +1,219 @@
+package sqlite
+
+import (
+	"bytes"
+	"context"
+
+	"github.com/waypost/waypost/internal/hook"
+)
+
+// entry is one message on its way in. All that can be made of it before the transaction is made by the caller's
+// goroutine, so that the one that writes has less to do.
+type entry struct {
+	in       *hook.Accept
+	msg      hook.Message // as stored: times to the millisecond
+	due      int64
+	envelope []byte
+	body     content
+	same     key // "" = never a duplicate
+	event    key // of the sender's own id, when it must be unique
+	twin     key
+	out      *hook.Accepted
+}
+
+// content is how a payload and the request that it came in are stored.
+type content struct {
+	head    []byte // method, query and headers, packed; nil for a published message
+	body    []byte
+	payload []byte // nil when it lies in the body
+	at      int
+	size    int
+}
+
+// Accept is part of store.Flow.
+func (db *DB) Accept(ctx context.Context, batch []hook.Accept) ([]hook.Accepted, error) {
+	if len(batch) == 0 {
+		return nil, nil
+	}
+	if err := db.sound(); err != nil {
+		return nil, err
+	}
+	if err := db.hasRoom(); err != nil {
+		return nil, err
+	}
+	out := make([]hook.Accepted, len(batch))
+	entries := make([]entry, len(batch))
+	size := 0
+	for i := range batch {
+		entries[i].prepare(&batch[i], &out[i])
+		size += entries[i].weight()
+	}
+	err := db.write(ctx, &request{kind: forAccept, rows: len(batch), bytes: size, run: func(t *tx) error {
+		for i := range entries {
+			if err := t.accept(&entries[i]); err != nil {
+				return err
+			}
+		}
+		return nil
+	}})
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// weight is about what an entry takes in memory while it waits, in bytes.
+func (e *entry) weight() int {
+	return 512 + len(e.body.head) + len(e.body.body) + len(e.body.payload) + len(e.envelope)
+}
+
+func (e *entry) prepare(in *hook.Accept, out *hook.Accepted) {
+	e.in, e.out, e.msg = in, out, in.Message
+	m := &e.msg
+	e.due = m.CreatedAt.UnixMilli()
+	m.CreatedAt = fromMillis(e.due)
+	e.envelope = packEnvelope(m)
+	e.body = layOut(m)
+	d := &in.Dedup
+	e.same = newKey(keySame, m.App, d.Scope, d.Key, e.due, d.Keep)
+	e.twin = newKey(keyTwin, m.App, d.Scope, d.Twin, e.due, d.TwinKeep)
+	if in.Unique {
+		e.event = newKey(keyEvent, m.App, "", m.EventID, e.due, in.UniqueKeep)
+	}
+}
+
+// layOut finds the payload in the body, so that it is stored once.
+func layOut(m *hook.Message) content {
+	if m.Raw == nil {
+		return content{payload: notNil(m.Payload)}
+	}
+	c := content{head: packHead(m.Raw), body: notNil(m.Raw.Body)}
+	if at := bytes.Index(c.body, m.Payload); at >= 0 {
+		c.at, c.size = at, len(m.Payload)
+		return c
+	}
+	c.payload = m.Payload
+	return c
+}
+
+func notNil(b []byte) []byte {
+	if b == nil {
+		return []byte{}
+	}
+	return b
+}
+
+func packHead(r *hook.Raw) []byte {
+	return packLists(packText(packText(make([]byte, 0, 512), r.Method), r.Query), r.Header)
+}
+
+func packEnvelope(m *hook.Message) []byte {
+	if len(m.Channels) == 0 && len(m.Tags) == 0 && len(m.Platform) == 0 && m.Unreadable == "" {
+		return nil
+	}
+	return packText(packMap(packList(packList(nil, m.Channels), m.Tags), m.Platform), m.Unreadable)
+}
+
+// accept takes one message, or finds what it repeats. Every refusal is the message's own.
+func (t *tx) accept(e *entry) error {
+	m := &e.msg
+	*e.out = hook.Accepted{}
+	lanes, ok := t.lanes.byApp[m.App]
+	switch {
+	case !ok:
+		e.out.Err = noSuch("application", m.App.String())
+		return nil
+	case m.ID <= 0 || e.in.Message.CreatedAt.IsZero():
+		e.out.Err = hook.Errorf(hook.KindInvalid, "a message needs an id and a time")
+		return nil
+	}
+	for _, k := range []*key{&e.same, &e.event} {
+		earlier, err := t.recall(k, e.due)
+		if err != nil {
+			return err
+		}
+		if earlier != 0 {
+			e.out.Duplicate, e.out.Message.ID = true, earlier
+			return nil
+		}
+	}
+	envelope, platform, err := t.markTwin(e)
+	if err != nil {
+		return err
+	}
+	if fresh, err := t.insertMessage(m, envelope); err != nil {
+		return err
+	} else if !fresh {
+		e.out.Err = sameID("message", m.ID)
+		return nil
+	}
+	for _, k := range []*key{&e.same, &e.event, &e.twin} {
+		if err := t.remember(k, m.ID); err != nil {
+			return err
+		}
+	}
+	if err := t.insertContent(m.ID, &e.body); err != nil {
+		return err
+	}
+	e.out.Message = *m
+	e.out.Message.Platform = platform
+	if err := t.fanOut(e, lanes); err != nil {
+		return err
+	}
+	t.issued(int64(m.ID))
+	t.counts.Messages++
+	t.accepted = append(t.accepted, *e.out)
+	return nil
+}
+
+// markTwin returns the envelope and the platform map, with the mark when a weaker key is remembered.
+func (t *tx) markTwin(e *entry) ([]byte, map[string]string, error) {
+	earlier, err := t.recall(&e.twin, e.due)
+	if err != nil || earlier == 0 || e.in.Dedup.TwinMark == "" {
+		return e.envelope, e.msg.Platform, err
+	}
+	marked := e.msg
+	marked.Platform = cloneMap(e.msg.Platform)
+	marked.Platform[e.in.Dedup.TwinMark] = earlier.String()
+	return packEnvelope(&marked), marked.Platform, nil
+}
+
+// insertMessage writes nothing when the id is taken.
+func (t *tx) insertMessage(m *hook.Message, envelope []byte) (fresh bool, err error) {
+	n, err := t.query(`INSERT INTO messages (id, app, source, event_type, event_id, envelope, created) VALUES (?, ?, ?, ?, ?, ?, ?)
+		ON CONFLICT DO NOTHING`).
+		int(int64(m.ID)).int(int64(m.App)).int(int64(m.Source)).text(m.EventType).optional(m.EventID).
+		blob(envelope).time(m.CreatedAt).changed()
+	return n == 1, err
+}
+
+func (t *tx) insertContent(id hook.MessageID, c *content) error {
+	q := t.query(`INSERT INTO payloads (message, format, head, body, payload, at, size) VALUES (?, 0, ?, ?, ?, ?, ?)`).
+		int(int64(id)).blob(c.head).blob(c.body).blob(c.payload)
+	if c.payload == nil {
+		q.int(int64(c.at)).int(int64(c.size))
+	} else {
+		q.null().null()
+	}
+	return q.exec()
+}
+
+// fanOut makes a pending delivery for every endpoint that the message goes to.
+func (t *tx) fanOut(e *entry, lanes []*lane) error {
+	for _, l := range lanes {
+		if ok, _ := l.endpoint.Matches(&e.msg); !ok {
+			continue
+		}
+		ep := l.endpoint.ID
+		err := t.query(`INSERT INTO deliveries (message, endpoint, lane, state, attempts, next_at) VALUES (?, ?, ?, 0, 0, ?)`).
+			int(int64(e.msg.ID)).int(int64(ep)).int(l.id).int(e.due).exec()
+		if err != nil {
+			return err
+		}
+		t.count(hook.Pending, 1, l.id)
+		e.out.Deliveries = append(e.out.Deliveries, hook.Delivery{
+			App: e.msg.App, Message: e.msg.ID, Endpoint: ep, State: hook.Pending, NextAt: e.msg.CreatedAt,
+		})
+	}
+	return nil
+}

@@ -1,0 +1,108 @@
+package sqlite
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/waypost/waypost/internal/hook"
+	"github.com/waypost/waypost/internal/store"
+)
+
+func (t *tx) insertAttempt(a *hook.Attempt) error {
+	t.issued(int64(a.ID))
+	return t.query(`INSERT INTO attempts (id, app, message, endpoint, event_type, url, n, manual, started, duration, status,
+		verdict, reason, response, next_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`).
+		int(int64(a.ID)).int(int64(a.App)).int(int64(a.Message)).int(int64(a.Endpoint)).text(a.EventType).text(a.URL).
+		int(int64(a.N)).int(int64(a.Trigger)).int(a.At.UnixMilli()).int(a.Duration.Microseconds()).int(int64(a.Status)).
+		int(int64(a.Verdict)).text(a.Reason).blob(a.Response).time(a.NextAt).exec()
+}
+
+const attemptColumns = `SELECT id, app, message, endpoint, event_type, url, n, manual, started, duration, status, verdict,
+	reason, next_at, response FROM attempts `
+
+func getAttempt(q *stmt, content bool) hook.Attempt {
+	a := hook.Attempt{
+		ID: hook.AttemptID(q.getInt()), App: hook.ApplicationID(q.getInt()), Message: hook.MessageID(q.getInt()),
+		Endpoint: hook.EndpointID(q.getInt()), EventType: q.getText(), URL: q.getText(), N: int(q.getInt()),
+		Trigger: hook.Trigger(q.getInt()), At: fromMillis(q.getInt()), Duration: time.Duration(q.getInt()) * time.Microsecond,
+		Status: int(q.getInt()), Verdict: hook.Verdict(q.getInt()), Reason: q.getText(), NextAt: q.getTime(),
+	}
+	if content {
+		a.Response = q.getBlob()
+	}
+	return a
+}
+
+// Attempt is part of store.Read.
+func (db *DB) Attempt(ctx context.Context, app hook.ApplicationID, id hook.AttemptID) (a hook.Attempt, err error) {
+	err = db.snapshot(ctx, func(c *conn) error {
+		q := c.query(attemptColumns + `WHERE id = ? AND app = ?`).int(int64(id)).int(int64(app))
+		found, err := q.first(func() { a = getAttempt(q, true) })
+		if err != nil {
+			return err
+		}
+		if found {
+			found, err = c.has(`SELECT 1 FROM applications WHERE id = ?`, int64(app))
+		}
+		if err == nil && !found {
+			a, err = hook.Attempt{}, noSuch("attempt", id.String())
+		}
+		return err
+	})
+	return a, err
+}
+
+// Attempts is part of store.Read. A message's attempts are found by the message, an endpoint's by the endpoint, its
+// failed ones by an index of their own; what the filter says beyond is looked at row by row, scanLimit rows at most.
+func (db *DB) Attempts(ctx context.Context, app hook.ApplicationID, f store.AttemptFilter, p store.Page) (l store.List[hook.Attempt], err error) {
+	w, err := newWindow(p, hook.ParseID[hook.AttemptID])
+	if err != nil {
+		return l, err
+	}
+	if f.Message == 0 && f.Endpoint == 0 {
+		return l, hook.Errorf(hook.KindInvalid, "attempts are listed by message, by endpoint, or both")
+	}
+	w.between(f.After, f.Before)
+	err = db.snapshot(ctx, func(c *conn) error {
+		if err := c.hasApp(app); err != nil {
+			return err
+		}
+		by, id := `WHERE message = ?`, int64(f.Message)
+		if f.Message == 0 {
+			by, id = `WHERE endpoint = ?`, int64(f.Endpoint)
+			if onlyFailed(&f) {
+				by += ` AND verdict <> 0`
+			}
+		}
+		q := c.query(attemptColumns + by + w.order()).int(id)
+		found, err := scan(w, q, func() (hook.Attempt, int64, bool) {
+			a := getAttempt(q, f.WithContent)
+			return a, int64(a.ID), a.App == app && matchesAttempt(&f, &a)
+		})
+		l = scanned(w, found, func(id int64) string { return hook.AttemptID(id).String() })
+		return err
+	})
+	return l, err
+}
+
+// onlyFailed says whether a filter asks for attempts that did not succeed.
+func onlyFailed(f *store.AttemptFilter) bool {
+	return len(f.Verdicts) > 0 && !slices.Contains(f.Verdicts, hook.Success)
+}
+
+func matchesAttempt(f *store.AttemptFilter, a *hook.Attempt) bool {
+	return (f.Endpoint == 0 || a.Endpoint == f.Endpoint) &&
+		(len(f.Verdicts) == 0 || slices.Contains(f.Verdicts, a.Verdict)) &&
+		(f.StatusClass == 0 || a.Status/100 == f.StatusClass) &&
+		(len(f.EventTypes) == 0 || slices.Contains(f.EventTypes, a.EventType))
+}
+
+// hasApp fails when there is no such application (any more).
+func (c *conn) hasApp(app hook.ApplicationID) error {
+	found, err := c.has(`SELECT 1 FROM applications WHERE id = ?`, int64(app))
+	if err == nil && !found {
+		err = noSuch("application", app.String())
+	}
+	return err
+}

@@ -1,0 +1,193 @@
+package sqlite
+
+import (
+	"context"
+	"slices"
+
+	"github.com/waypost/waypost/internal/hook"
+	"github.com/waypost/waypost/internal/store"
+)
+
+const messageColumns = `SELECT m.id, m.app, m.source, m.event_type, m.event_id, m.envelope, m.created, p.message IS NULL`
+
+func getMessage(q *stmt) (m hook.Message, err error) {
+	m.ID, m.App, m.Source = hook.MessageID(q.getInt()), hook.ApplicationID(q.getInt()), hook.SourceID(q.getInt())
+	m.EventType, m.EventID = q.getText(), q.getText()
+	if b := q.rawBlob(); len(b) > 0 {
+		u := unpacker{b: b}
+		m.Channels, m.Tags, m.Platform, m.Unreadable = u.list(), u.list(), u.stringMap(), u.text()
+		err = u.err
+	}
+	m.CreatedAt, m.Expired = q.getTime(), q.getBool()
+	return m, err
+}
+
+// Every use of a payload joins it, so that one statement sees one state.
+const (
+	fromMessages = ` FROM messages m LEFT JOIN payloads p ON p.message = m.id `
+	fullMessage  = messageColumns + `, p.head, p.body, p.payload, p.at, p.size` + fromMessages
+)
+
+// getContent reads head, body, payload, at and size.
+func (s *stmt) getContent(m *hook.Message, raw bool) error {
+	head, body, payload := s.rawBlob(), s.getBlob(), s.getBlob()
+	at, size := s.getInt(), s.getInt()
+	if m.Expired {
+		return nil
+	}
+	m.Payload = payload
+	if payload == nil {
+		m.Payload = body[at : at+size : at+size] // in range by a CHECK
+	}
+	if !raw || head == nil {
+		return nil
+	}
+	u := unpacker{b: head}
+	m.Raw = &hook.Raw{Method: u.text(), Query: u.text(), Header: u.lists(), Body: body}
+	return u.err
+}
+
+// Message is part of store.Read. A ref that is no id is an event id; of several messages with it the latest is meant.
+func (db *DB) Message(ctx context.Context, app hook.ApplicationID, ref string, raw bool) (m hook.Message, err error) {
+	err = db.snapshot(ctx, func(c *conn) error {
+		if err := c.hasApp(app); err != nil {
+			return err
+		}
+		var q *stmt
+		if id, bad := hook.ParseID[hook.MessageID](ref); bad == nil {
+			q = c.query(fullMessage + `WHERE m.id = ? AND m.app = ?`).int(int64(id)).int(int64(app))
+		} else {
+			q = c.query(fullMessage + `WHERE m.app = ? AND m.event_id = ? ORDER BY m.id DESC LIMIT 1`).int(int64(app)).text(ref)
+		}
+		m, err = oneMessage(q, ref, raw)
+		return err
+	})
+	return m, err
+}
+
+func oneMessage(q *stmt, ref string, raw bool) (m hook.Message, err error) {
+	var bad error
+	found, err := q.first(func() {
+		if m, bad = getMessage(q); bad == nil {
+			bad = q.getContent(&m, raw)
+		}
+	})
+	switch {
+	case err != nil:
+		return m, err
+	case !found:
+		return m, noSuch("message", ref)
+	}
+	return m, bad
+}
+
+// Load is part of store.Read.
+func (db *DB) Load(ctx context.Context, id hook.MessageID) (m hook.Message, err error) {
+	err = db.read(ctx, func(c *conn) error {
+		q := c.query(fullMessage + `JOIN applications a ON a.id = m.app WHERE m.id = ?`).int(int64(id))
+		m, err = oneMessage(q, id.String(), true)
+		return err
+	})
+	return m, err
+}
+
+// maxEventTypes bounds a filter: each type is a look-up of its own.
+const maxEventTypes = 100
+
+// Messages is part of store.Read. Application and event types are found by index; channel, tag and source are looked at
+// row by row, scanLimit rows at most.
+func (db *DB) Messages(ctx context.Context, app hook.ApplicationID, f store.MessageFilter, p store.Page) (l store.List[hook.Message], err error) {
+	w, err := newWindow(p, hook.ParseID[hook.MessageID])
+	if err != nil {
+		return l, err
+	}
+	if len(f.EventTypes) > maxEventTypes {
+		return l, hook.FieldErrorf("eventTypes", "at most %d event types can be asked for at once", maxEventTypes)
+	}
+	w.between(f.After, f.Before)
+	err = db.snapshot(ctx, func(c *conn) error {
+		if err := c.hasApp(app); err != nil {
+			return err
+		}
+		all, err := c.scanMessages(w, app, &f)
+		l = scanned(w, all, func(id int64) string { return hook.MessageID(id).String() })
+		return err
+	})
+	return l, err
+}
+
+func (c *conn) scanMessages(w window, app hook.ApplicationID, f *store.MessageFilter) (found[hook.Message], error) {
+	sql := messageColumns + fromMessages
+	if f.WithPayload {
+		sql = fullMessage
+	}
+	if len(f.EventTypes) == 0 {
+		return scanPart(w, c.query(sql+`WHERE m.app = ?`+w.orderMessages()).int(int64(app)), f)
+	}
+	types := slices.Compact(slices.Sorted(slices.Values(f.EventTypes)))
+	parts := make([]found[hook.Message], 0, len(types))
+	for _, name := range types {
+		q := c.query(sql + `WHERE m.app = ? AND m.event_type = ?` + w.orderMessages()).int(int64(app)).text(name)
+		part, err := scanPart(w, q, f)
+		if err != nil {
+			return part, err
+		}
+		parts = append(parts, part)
+	}
+	return merge(w, parts), nil
+}
+
+func scanPart(w window, q *stmt, f *store.MessageFilter) (found[hook.Message], error) {
+	var bad error
+	part, err := scan(w, q, func() (hook.Message, int64, bool) {
+		m, err := getMessage(q)
+		ok := matchesMessage(f, &m)
+		if err == nil && ok && f.WithPayload {
+			err = q.getContent(&m, false)
+		}
+		if bad == nil {
+			bad = err
+		}
+		return m, int64(m.ID), ok
+	})
+	if err == nil {
+		err = bad
+	}
+	return part, err
+}
+
+func matchesMessage(f *store.MessageFilter, m *hook.Message) bool {
+	return (f.Channel == "" || slices.Contains(m.Channels, f.Channel)) &&
+		(f.Tag == "" || slices.Contains(m.Tags, f.Tag)) &&
+		(f.Source == 0 || m.Source == f.Source)
+}
+
+// orderMessages is order for a query in which messages are called m.
+func (w window) orderMessages() string {
+	if w.down {
+		return ` AND m.id > ? AND m.id < ? ORDER BY m.id DESC LIMIT ?`
+	}
+	return ` AND m.id > ? AND m.id < ? ORDER BY m.id LIMIT ?`
+}
+
+// Counts is part of store.Read.
+func (db *DB) Counts(ctx context.Context) (n store.Counts, err error) {
+	err = db.read(ctx, func(c *conn) error {
+		q := c.query(`SELECT messages, pending, delivered, failed, canceled FROM counts`)
+		_, err := q.first(func() {
+			n = store.Counts{Messages: q.getInt(), Pending: q.getInt(), Delivered: q.getInt(), Failed: q.getInt(), Canceled: q.getInt()}
+		})
+		return err
+	})
+	return n, err
+}
+
+// HighestID is part of store.Flow. It is kept beside the counters, so that it does not go back when the row is deleted.
+func (db *DB) HighestID(ctx context.Context) (id int64, err error) {
+	err = db.read(ctx, func(c *conn) error {
+		q := c.query(`SELECT highest FROM counts`)
+		_, err := q.first(func() { id = q.getInt() })
+		return err
+	})
+	return id, err
+}

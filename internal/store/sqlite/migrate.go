@@ -1,0 +1,107 @@
+package sqlite
+
+import (
+	"bytes"
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strconv"
+
+	"github.com/waypost/waypost/internal/store"
+)
+
+// The schema, as numbered steps. A step that was released never changes; a change is a new step.
+//
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// steps returns the SQL of the steps in order; the first is number 1.
+func steps() ([]string, error) {
+	files, err := fs.Glob(migrations, "migrations/*.sql")
+	if err != nil {
+		return nil, err
+	}
+	var list []string
+	for i, name := range files { // Glob sorts
+		if want := fmt.Sprintf("migrations/%04d_", i+1); len(name) < len(want) || name[:len(want)] != want {
+			return nil, fmt.Errorf("migration %s is out of order: step %d is missing", name, i+1)
+		}
+		text, err := migrations.ReadFile(name)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, string(text))
+	}
+	return list, nil
+}
+
+// migrate brings the schema up to date, each step in a transaction with its number.
+func migrate(ctx context.Context, c *conn) error {
+	list, err := steps()
+	if err != nil {
+		return err
+	}
+	text, err := c.one(`PRAGMA user_version`)
+	if err != nil {
+		return err
+	}
+	have, err := strconv.Atoi(text)
+	if err != nil {
+		return err
+	}
+	if have > len(list) {
+		return fmt.Errorf("the store has schema %d and this version knows schemas up to %d: it was opened by a newer version; start that one, or restore a backup made before", have, len(list))
+	}
+	for i := have; i < len(list); i++ {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := apply(c, i+1, list[i]); err != nil {
+			return fmt.Errorf("migration %d: %w", i+1, err)
+		}
+	}
+	return nil
+}
+
+func apply(c *conn, number int, sql string) error {
+	if err := c.Exec(`BEGIN IMMEDIATE`); err != nil {
+		return err
+	}
+	err := c.Exec(sql)
+	if err == nil {
+		err = c.Exec(fmt.Sprintf(`PRAGMA user_version = %d`, number))
+	}
+	if err == nil {
+		err = c.Exec(`COMMIT`)
+	}
+	if err != nil && !c.GetAutocommit() {
+		err = errors.Join(err, c.Exec(`ROLLBACK`))
+	}
+	return err
+}
+
+// The text that is sealed in a new store, so that a wrong main key is found at once and not with the first secret.
+const (
+	keyCheckName = "main key check"
+	keyCheckText = "waypost"
+)
+
+func (w *writer) checkMainKey(s *store.Sealer) error {
+	var sealed []byte
+	q := w.query(`SELECT value FROM meta WHERE name = ?`).text(keyCheckName)
+	found, err := q.first(func() { sealed = q.getBlob() })
+	if err != nil {
+		return err
+	}
+	if !found {
+		return w.query(`INSERT INTO meta (name, value) VALUES (?, ?)`).
+			text(keyCheckName).blob(s.Seal([]byte(keyCheckText), keyCheckName)).exec()
+	}
+	text, err := s.Open(sealed, keyCheckName)
+	if err == nil && bytes.Equal(text, []byte(keyCheckText)) {
+		return nil
+	}
+	return fmt.Errorf("the main key is not the one that this store was made with: set WAYPOST_MAIN_KEY to that key, or put its main.key back into the folder (%w)", store.ErrMainKey)
+}

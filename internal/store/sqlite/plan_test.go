@@ -1,0 +1,156 @@
+package sqlite
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"testing"
+	"time"
+
+	"github.com/waypost/waypost/internal/hook"
+	"github.com/waypost/waypost/internal/store"
+)
+
+// touch calls every method in every variant that makes a statement of its own.
+func touch(ctx context.Context, db *DB) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	app := hook.Application{ID: 1, UID: "u", CreatedAt: now}
+	prof := hook.Profile{ID: 2, UID: "u", CreatedAt: now}
+	src := hook.Source{ID: 3, App: 1, UID: "u", Profile: 2, Door: "d", CreatedAt: now}
+	ep := hook.Endpoint{ID: 4, App: 1, UID: "u", Profile: 2, CreatedAt: now}
+	_ = db.CreateApplication(ctx, app)
+	_ = db.UpdateApplication(ctx, app)
+	_ = db.CreateProfile(ctx, prof)
+	_ = db.UpdateProfile(ctx, prof)
+	_ = db.CreateSource(ctx, src)
+	_ = db.UpdateSource(ctx, src)
+	_ = db.CreateEndpoint(ctx, ep)
+	_ = db.UpdateEndpoint(ctx, ep)
+	_ = db.PutToken(ctx, hook.Token{ID: 5})
+	for _, ref := range []string{"u", app.ID.String()} {
+		_, _ = db.Application(ctx, ref)
+	}
+	for _, ref := range []string{"u", prof.ID.String()} {
+		_, _ = db.Profile(ctx, ref)
+	}
+	for _, ref := range []string{"u", src.ID.String()} {
+		_, _ = db.Source(ctx, 1, ref)
+	}
+	for _, ref := range []string{"u", ep.ID.String()} {
+		_, _ = db.Endpoint(ctx, 1, ref)
+	}
+	for _, p := range []store.Page{{}, {Descending: true}} {
+		_, _ = db.Applications(ctx, p)
+		_, _ = db.Profiles(ctx, p)
+		_, _ = db.Sources(ctx, 0, p)
+		_, _ = db.Sources(ctx, 1, p)
+		_, _ = db.Endpoints(ctx, 1, p)
+		_, _ = db.Tokens(ctx, p)
+		for _, with := range []bool{false, true} {
+			_, _ = db.Messages(ctx, 1, store.MessageFilter{WithPayload: with, Channel: "c"}, p)
+			_, _ = db.Messages(ctx, 1, store.MessageFilter{WithPayload: with, EventTypes: []string{"a", "b"}}, p)
+		}
+		_, _ = db.Attempts(ctx, 1, store.AttemptFilter{Message: 1}, p)
+		_, _ = db.Attempts(ctx, 1, store.AttemptFilter{Endpoint: 4}, p)
+		_, _ = db.Attempts(ctx, 1, store.AttemptFilter{Endpoint: 4, Verdicts: []hook.Verdict{hook.Retry}}, p)
+	}
+	_, _ = db.Route(ctx, "d", now)
+	_, _ = db.SourceRoute(ctx, 3)
+	_, _ = db.Target(ctx, 4)
+	_, _ = db.Token(ctx, [32]byte{}, now)
+	touchFlow(ctx, db, now)
+	_ = db.DeleteToken(ctx, 5)
+	_ = db.DeleteEndpoint(ctx, 1, 4, now)
+	_ = db.DeleteSource(ctx, 1, 3)
+	_ = db.DeleteProfile(ctx, 2)
+	_ = db.DeleteApplication(ctx, 1, now)
+}
+
+func touchFlow(ctx context.Context, db *DB, now time.Time) {
+	dedup := hook.Dedup{Key: "k", Keep: time.Hour, Twin: "t", TwinKeep: time.Hour, TwinMark: "m"}
+	m := hook.Message{ID: 10, App: 1, EventID: "e", CreatedAt: now, Tags: []string{"t"}}
+	_, _ = db.Accept(ctx, []hook.Accept{{Message: m, Dedup: dedup}, {Message: m, Dedup: dedup}})
+	m.ID, m.CreatedAt = 11, now.Add(2*time.Hour)
+	_, _ = db.Accept(ctx, []hook.Accept{{Message: m, Dedup: dedup}}) // the key has run out
+	for n, v := range []hook.Verdict{hook.Retry, hook.Success, hook.Retry} {
+		d := hook.Delivery{App: 1, Message: 10, Endpoint: 4}.Step(v, hook.Scheduled, now, []time.Duration{time.Minute}, 0)
+		a := hook.Attempt{ID: hook.AttemptID(20 + n), App: 1, Message: 10, Endpoint: 4, Verdict: v, At: now}
+		_ = db.Finish(ctx, []hook.Outcome{{Attempt: a, Delivery: d, Resend: 1, Health: &hook.EndpointHealth{Disable: n == 2}}})
+	}
+	a := hook.Attempt{ID: 30, App: 1, Message: 11, Endpoint: 4, Verdict: hook.Success, At: now}
+	_ = db.Finish(ctx, []hook.Outcome{{Attempt: a, Delivery: hook.Delivery{Message: 11, Endpoint: 4, State: hook.Delivered}}})
+	_ = db.Resend(ctx, 1, 10, 4, now)
+	_ = db.Refuse(ctx, []hook.Refused{{ID: 40, Source: 3}}, 1)
+	_, _ = db.Beat(ctx, now, false)
+	_, _, _ = db.Claim(ctx, 4, now, 0, 10)
+	_, _ = db.Pending(ctx)
+	_, _ = db.Load(ctx, 10)
+	_, _ = db.Deliveries(ctx, 1, 10)
+	_, _ = db.Attempt(ctx, 1, 20)
+	_, _ = db.Refusals(ctx, 3, 5)
+	_, _ = db.Counts(ctx)
+	_, _ = db.HighestID(ctx)
+	for _, ref := range []string{"e", hook.MessageID(10).String()} {
+		_, _ = db.Message(ctx, 1, ref, true)
+	}
+	later := now.Add(1000 * time.Hour)
+	for range 3 {
+		_, _, _ = db.Sweep(ctx, store.Sweep{Now: later, Before: later, PayloadBefore: later, Limit: 1})
+	}
+}
+
+// Tables that are as long as somebody's list of endpoints and read whole at start, the one with one row, and the index of
+// closed lanes, which is empty but for a moment.
+var short = regexp.MustCompile(`^SCAN (applications$|endpoints$|e$|e USING INTEGER|counts$|lanes USING COVERING INDEX lanes_closed$)`)
+
+func TestNoStatementScansHistory(t *testing.T) {
+	t.Parallel()
+	key := make([]byte, store.MainKeySize)
+	sealer, err := store.NewSealer(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	db, err := Open(t.Context(), Options{Dir: t.TempDir(), Sealer: sealer, Readers: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	touch(t.Context(), db)
+
+	reader := <-db.readers.slots
+	defer func() { db.readers.slots <- reader }()
+	var texts []string
+	for _, c := range []*conn{db.writer.conn, reader} {
+		for sql := range c.stmts {
+			texts = append(texts, sql)
+		}
+	}
+	if len(texts) < 90 {
+		t.Fatalf("only %d statements: not everything was touched", len(texts))
+	}
+	for _, sql := range texts {
+		if sql == `BEGIN` || sql == `BEGIN IMMEDIATE` || sql == `COMMIT` || sql == `ROLLBACK` {
+			continue
+		}
+		for _, line := range plan(t, reader, sql) {
+			if bad.MatchString(line) && !short.MatchString(line) {
+				t.Errorf("%s\n\tin: %s", line, sql)
+			}
+		}
+	}
+}
+
+var bad = regexp.MustCompile(`^SCAN |TEMP B-TREE`)
+
+func plan(t *testing.T, c *conn, sql string) (lines []string) {
+	t.Helper()
+	s, _, err := c.Prepare(fmt.Sprint(`EXPLAIN QUERY PLAN `, sql))
+	if err != nil {
+		t.Fatalf("%s: %v", sql, err)
+	}
+	defer s.Close()
+	for s.Step() {
+		lines = append(lines, s.ColumnText(3))
+	}
+	return lines
+}

@@ -1,0 +1,121 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"github.com/ncruces/go-sqlite3"
+)
+
+// readers is a small pool of connections that cannot write.
+type readers struct {
+	slots  chan *conn
+	pause  sync.Mutex
+	closed chan struct{}
+}
+
+// newReaders opens all of them, log and shared memory too: later the process may have no file handles left.
+func newReaders(uri string, n int) (_ *readers, err error) {
+	r := &readers{slots: make(chan *conn, n), closed: make(chan struct{})}
+	defer func() {
+		if err != nil {
+			close(r.slots)
+			for c := range r.slots {
+				_ = c.close()
+			}
+		}
+	}()
+	for range n {
+		c, err := openReader(uri)
+		if err != nil {
+			return nil, err
+		}
+		r.slots <- c
+		if _, err := c.one(`SELECT highest FROM counts`); err != nil {
+			return nil, err
+		}
+	}
+	return r, nil
+}
+
+func (r *readers) get(ctx context.Context) (*conn, error) {
+	select {
+	case <-r.closed:
+		return nil, errClosed()
+	default:
+	}
+	select {
+	case <-r.closed:
+		return nil, errClosed()
+	case <-ctx.Done():
+		return nil, gaveUp(ctx.Err())
+	case c := <-r.slots:
+		return c, nil
+	}
+}
+
+// without calls f while nobody reads.
+func (r *readers) without(f func() error) error {
+	r.pause.Lock()
+	defer r.pause.Unlock()
+	held := make([]*conn, 0, cap(r.slots))
+	for range cap(r.slots) {
+		select {
+		case c := <-r.slots:
+			held = append(held, c)
+		case <-r.closed:
+		}
+	}
+	defer func() {
+		for _, c := range held {
+			r.slots <- c
+		}
+	}()
+	return f()
+}
+
+// close waits for those that read and closes the connections.
+func (r *readers) close() error {
+	close(r.closed)
+	var errs []error
+	for range cap(r.slots) {
+		errs = append(errs, (<-r.slots).close())
+	}
+	return errors.Join(errs...)
+}
+
+// read calls f with a connection. Each statement sees the last commit; use snapshot for several that must agree.
+func (db *DB) read(ctx context.Context, f func(*conn) error) error {
+	if err := db.sound(); err != nil {
+		return err
+	}
+	c, err := db.readers.get(ctx)
+	if err != nil {
+		return db.failure(err)
+	}
+	defer func() { db.readers.slots <- c }()
+	defer c.SetInterrupt(context.Background())
+	c.SetInterrupt(ctx)
+	if err := f(c); errors.Is(err, sqlite3.INTERRUPT) {
+		return gaveUp(context.Cause(ctx))
+	} else if err != nil {
+		return db.failure(err)
+	}
+	return nil
+}
+
+// snapshot calls f with a connection on which all statements see one state of the store.
+func (db *DB) snapshot(ctx context.Context, f func(*conn) error) error {
+	return db.read(ctx, func(c *conn) error {
+		if err := c.query(`BEGIN`).exec(); err != nil {
+			return err
+		}
+		err := f(c)
+		c.SetInterrupt(context.Background()) // the end must not be interrupted
+		if e := c.query(`ROLLBACK`).exec(); err == nil {
+			err = e
+		}
+		return err
+	})
+}

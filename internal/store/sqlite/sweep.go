@@ -1,0 +1,187 @@
+package sqlite
+
+import (
+	"context"
+	"encoding/binary"
+	"time"
+
+	"github.com/waypost/waypost/internal/store"
+)
+
+const (
+	beatName  = "beat"
+	cleanName = "clean"
+)
+
+// Beat is part of store.Flow.
+func (db *DB) Beat(ctx context.Context, now time.Time, clean bool) (before time.Time, err error) {
+	err = db.do(ctx, func(t *tx) error {
+		before = time.Time{}
+		q := t.query(`SELECT value FROM meta WHERE name = ?`).text(beatName)
+		_, err := q.first(func() {
+			if b := q.rawBlob(); len(b) == 8 {
+				before = fromMillis(int64(binary.BigEndian.Uint64(b)))
+			}
+		})
+		if err != nil {
+			return err
+		}
+		if err := t.putMeta(beatName, binary.BigEndian.AppendUint64(nil, uint64(now.UnixMilli()))); err != nil {
+			return err
+		}
+		flag := byte(0)
+		if clean {
+			flag = 1
+		}
+		return t.putMeta(cleanName, []byte{flag})
+	})
+	return before, err
+}
+
+func (t *tx) putMeta(name string, value []byte) error {
+	return t.query(`INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value`).
+		text(name).blob(value).exec()
+}
+
+// sweepFrom is where the next step of retention goes on looking. What may not go yet (a delivery is pending) would be
+// looked at again in every step otherwise. A round that has reached the end starts over.
+type sweepFrom struct{ messages, payloads int64 }
+
+const defaultSweep = 500
+
+// Sweep is part of store.Flow. Besides what it counts it rewrites deliveries that were canceled with their lane.
+func (db *DB) Sweep(ctx context.Context, s store.Sweep) (done store.Swept, more bool, err error) {
+	db.sweeping.Lock()
+	defer db.sweeping.Unlock()
+	if s.Limit <= 0 {
+		s.Limit = defaultSweep
+	}
+	from := db.sweepFrom
+	err = db.write(ctx, &request{rows: s.Limit, run: func(t *tx) error {
+		done, more, from = store.Swept{}, false, db.sweepFrom
+		for _, step := range []func(*store.Sweep, *store.Swept, *sweepFrom) (bool, error){
+			t.sweepLanes, t.sweepPayloads, t.sweepMessages, t.sweepKeys, t.sweepTokens,
+		} {
+			again, err := step(&s, &done, &from)
+			if err != nil {
+				return err
+			}
+			more = more || again
+		}
+		return nil
+	}})
+	if err != nil {
+		return store.Swept{}, false, err
+	}
+	db.sweepFrom = from
+	return done, more, nil
+}
+
+// sweepLanes rewrites the deliveries of one closed lane.
+func (t *tx) sweepLanes(s *store.Sweep, _ *store.Swept, _ *sweepFrom) (more bool, err error) {
+	var lane int64
+	q := t.query(`SELECT id FROM lanes WHERE open = 0 ORDER BY id LIMIT 1`)
+	found, err := q.first(func() { lane = q.getInt() })
+	if err != nil || !found {
+		return false, err
+	}
+	n, err := t.query(`UPDATE deliveries SET state = 3, next_at = NULL WHERE (message, endpoint) IN
+		(SELECT message, endpoint FROM deliveries WHERE lane = ? AND state = 0 LIMIT ?)`).int(lane).int(int64(s.Limit)).changed()
+	if err != nil || n == int64(s.Limit) {
+		return true, err
+	}
+	if err := t.query(`DELETE FROM lanes WHERE id = ?`).int(lane).exec(); err != nil {
+		return false, err
+	}
+	return t.has(`SELECT 1 FROM lanes WHERE open = 0`)
+}
+
+// openWork says that a message must stay: one of its deliveries is pending, or a resend of it is wished.
+const openWork = `(EXISTS (SELECT 1 FROM deliveries d JOIN endpoints e ON e.id = d.endpoint AND e.lane = d.lane
+	WHERE d.message = m.id AND d.state = 0) OR EXISTS (SELECT 1 FROM resends r WHERE r.message = m.id))`
+
+// oldest lists the next messages before a moment from a position on, with whether they must stay.
+func (t *tx) oldest(sql string, from int64, before time.Time, limit int) (ids []int64, stay []bool, err error) {
+	q := t.query(sql).int(from).int(idAt(before)).int(int64(limit))
+	err = q.each(func() error {
+		ids, stay = append(ids, q.getInt()), append(stay, q.getBool())
+		return nil
+	})
+	return ids, stay, err
+}
+
+func (t *tx) sweepPayloads(s *store.Sweep, done *store.Swept, from *sweepFrom) (more bool, err error) {
+	if s.PayloadBefore.IsZero() {
+		return false, nil
+	}
+	ids, stay, err := t.oldest(`SELECT m.message, `+openPayload+` FROM payloads m WHERE m.message > ? AND m.message < ?
+		ORDER BY m.message LIMIT ?`, from.payloads, s.PayloadBefore, s.Limit)
+	if err != nil {
+		return false, err
+	}
+	for i, id := range ids {
+		if stay[i] {
+			continue
+		}
+		if err := t.query(`DELETE FROM payloads WHERE message = ?`).int(id).exec(); err != nil {
+			return false, err
+		}
+		done.Payloads++
+	}
+	from.payloads, more = nextFrom(ids, s.Limit)
+	return more, nil
+}
+
+// openPayload is openWork for a row of payloads.
+const openPayload = `(EXISTS (SELECT 1 FROM deliveries d JOIN endpoints e ON e.id = d.endpoint AND e.lane = d.lane
+	WHERE d.message = m.message AND d.state = 0) OR EXISTS (SELECT 1 FROM resends r WHERE r.message = m.message))`
+
+func (t *tx) sweepMessages(s *store.Sweep, done *store.Swept, from *sweepFrom) (more bool, err error) {
+	if s.Before.IsZero() {
+		return false, nil
+	}
+	ids, stay, err := t.oldest(`SELECT m.id, `+openWork+` FROM messages m WHERE m.id > ? AND m.id < ? ORDER BY m.id LIMIT ?`,
+		from.messages, s.Before, s.Limit)
+	if err != nil {
+		return false, err
+	}
+	for i, id := range ids {
+		if stay[i] {
+			continue
+		}
+		for _, sql := range []string{
+			`DELETE FROM attempts WHERE message = ?`,
+			`DELETE FROM deliveries WHERE message = ?`,
+			`DELETE FROM payloads WHERE message = ?`,
+			`DELETE FROM messages WHERE id = ?`,
+		} {
+			if err := t.query(sql).int(id).exec(); err != nil {
+				return false, err
+			}
+		}
+		done.Messages++
+	}
+	from.messages, more = nextFrom(ids, s.Limit)
+	return more, nil
+}
+
+// nextFrom is where to go on: behind the last row, or at the start again after a step that was not full.
+func nextFrom(ids []int64, limit int) (from int64, more bool) {
+	if len(ids) < limit {
+		return 0, false
+	}
+	return ids[len(ids)-1], true
+}
+
+func (t *tx) sweepKeys(s *store.Sweep, done *store.Swept, _ *sweepFrom) (more bool, err error) {
+	n, err := t.query(`DELETE FROM keys WHERE id IN (SELECT id FROM keys WHERE expires <= ? ORDER BY expires LIMIT ?)`).
+		int(s.Now.UnixMilli()).int(int64(s.Limit)).changed()
+	done.Keys = int(n)
+	return n == int64(s.Limit), err
+}
+
+func (t *tx) sweepTokens(s *store.Sweep, _ *store.Swept, _ *sweepFrom) (more bool, err error) {
+	n, err := t.query(`DELETE FROM tokens WHERE id IN (SELECT id FROM tokens WHERE expires <= ? LIMIT ?)`).
+		int(s.Now.UnixMilli()).int(int64(s.Limit)).changed()
+	return n == int64(s.Limit), err
+}
