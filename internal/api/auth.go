@@ -91,7 +91,7 @@ func (h *Handler) admit(ctx context.Context, a actor, who access, appRef string)
 		if err != nil {
 			return err
 		}
-		if own.ID == 0 {
+		if appRef != own.ID.String() && (own.UID == "" || appRef != own.UID) {
 			return notFound("application")
 		}
 	}

@@ -151,6 +151,7 @@ func (a *App) start(ctx context.Context) error {
 		return fmt.Errorf("note the start: %w", err)
 	}
 	a.teardown.push("beat", func(ctx context.Context) error { _, err := a.store.Beat(ctx, time.Now(), true); return err })
+	a.gap(ctx, before, now) // at once: the beat has just forgotten how long we were away
 	if err := a.engine.Start(ctx); err != nil {
 		return fmt.Errorf("start the engine: %w", err)
 	}
@@ -158,7 +159,6 @@ func (a *App) start(ctx context.Context) error {
 	a.teardown.push("front door's books", func(context.Context) error { return a.door.Close() })
 	a.serve("admin", a.admin, a.adminMux())
 	a.serve("public", a.public, a.publicMux())
-	a.gap(ctx, before, now)
 	a.announce()
 	return nil
 }

@@ -38,7 +38,7 @@ type Options struct {
 
 	MaxResponse    int           // bytes of an answer's body that are kept; 0 = DefaultMaxResponse
 	ConnectTimeout time.Duration // for resolving, connecting and TLS together, within the request's own deadline; 0 = 10 s
-	IdlePerHost    int           // connections to one host kept open for the next request; 0 = 64
+	IdlePerHost    int           // connections to one host kept open for the next request; 0 = 256
 	Idle           int           // connections kept open in all; 0 = 2048
 	IdleTimeout    time.Duration // how long an unused one is kept; 0 = 30 s
 }
@@ -64,7 +64,7 @@ func New(o Options) *Client {
 	}
 	o.MaxResponse = or(o.MaxResponse, DefaultMaxResponse)
 	o.ConnectTimeout = or(o.ConnectTimeout, 10*time.Second)
-	o.IdlePerHost = or(o.IdlePerHost, 64)
+	o.IdlePerHost = or(o.IdlePerHost, 256)
 	o.Idle = or(o.Idle, 2048)
 	o.IdleTimeout = or(o.IdleTimeout, 30*time.Second)
 	if o.Version == "" {

@@ -165,7 +165,7 @@ func (e *Engine) judged(f *flight, m *hook.Message, r *ruling) *outcome {
 		ID:  hook.NewID[hook.AttemptID](e.o.IDs, now),
 		App: f.Delivery.App, Message: f.Delivery.Message, Endpoint: f.Delivery.Endpoint, EventType: m.EventType,
 		URL: t.shown, Trigger: f.Trigger, At: f.at, Duration: now.Sub(f.at),
-		Status: r.status, Verdict: r.verdict, Reason: r.reason, Response: r.response,
+		Status: r.status, Verdict: r.verdict, Reason: clip(r.reason), Response: r.response,
 	}}
 	if f.Trigger == hook.Scheduled {
 		o.Attempt.N, o.Attempt.NextAt = d.Attempts, d.NextAt
@@ -175,6 +175,15 @@ func (e *Engine) judged(f *flight, m *hook.Message, r *ruling) *outcome {
 		Duration: o.Attempt.Duration, Late: max(f.at.Sub(f.Delivery.NextAt), 0),
 	})
 	return o
+}
+
+// clip bounds a reason: a dialect may quote the answer in it.
+func clip(s string) string {
+	const limit = 500
+	if len(s) <= limit {
+		return s
+	}
+	return strings.ToValidUTF8(s[:limit], "") + "…"
 }
 
 // spread adds the jitter: never earlier than planned, and never later than a Retry-After may be.

@@ -127,6 +127,7 @@ type Engine struct {
 	lanes   map[hook.EndpointID]*lane
 	wakes   wakes
 	timer   *time.Timer
+	armed   time.Time // what the timer runs for; zero = it has run
 	healthy ring // lanes that may start an attempt, their last one went well
 	suspect ring // the same, their last one did not
 	turn    bool // whose turn it is: true = suspect

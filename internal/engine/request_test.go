@@ -262,6 +262,13 @@ func TestEncryptedContentIsDecryptedAtDelivery(t *testing.T) {
 }
 
 func TestAForbiddenAddressIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	for _, line := range []string{"10.0.0.0/8", "10.0.0.1", "10.0.0.1/8", "nonsense"} {
+		t.Run(line, func(t *testing.T) { forbiddenUntil(t, line) })
+	}
+}
+
+func forbiddenUntil(t *testing.T, line string) {
 	in(t, nil, func(w *world) {
 		ep := w.endpoint("a", func(e *hook.Endpoint) { e.URL = "http://10.0.0.1/" })
 		w.publish(1, nil)
@@ -272,11 +279,11 @@ func TestAForbiddenAddressIsTriedAgain(t *testing.T) {
 		}
 		a, err := w.db.Application(context.Background(), w.app.String())
 		w.must(err)
-		a.AllowCIDRs = []string{"10.0.0.0/8"}
+		a.AllowCIDRs = []string{line}
 		w.must(w.db.UpdateApplication(context.Background(), a))
 		time.Sleep(5 * time.Second)
-		if got := w.counts(); got.Delivered != 1 {
-			t.Errorf("after it was allowed: %+v", got)
+		if got := w.counts(); (got.Delivered == 1) != (line != "nonsense") {
+			t.Errorf("after %s was allowed: %+v", line, got)
 		}
 	})
 }

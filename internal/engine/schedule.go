@@ -322,6 +322,7 @@ func (e *Engine) onTimer() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	now := time.Now()
+	e.armed = time.Time{}
 	for len(e.wakes) > 0 && !e.wakes[0].wake.After(now) {
 		l := heap.Pop(&e.wakes).(*lane)
 		l.wake = time.Time{}
@@ -331,10 +332,11 @@ func (e *Engine) onTimer() {
 }
 
 func (e *Engine) armTimer(now time.Time) {
-	if len(e.wakes) == 0 || e.phase != started {
+	if len(e.wakes) == 0 || e.phase != started || e.wakes[0].wake.Equal(e.armed) {
 		return
 	}
-	d := min(max(e.wakes[0].wake.Sub(now), 0), maxSleep)
+	e.armed = e.wakes[0].wake
+	d := min(max(e.armed.Sub(now), 0), maxSleep)
 	if e.timer == nil {
 		e.timer = time.AfterFunc(d, e.onTimer)
 	} else {

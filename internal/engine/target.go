@@ -173,17 +173,26 @@ func (e *Engine) compile(st store.Target, receives bool) *target {
 	if t.timeout <= 0 {
 		t.timeout = defaultTimeout
 	}
-	for _, cidr := range st.AllowCIDRs {
-		p, err := netip.ParsePrefix(cidr)
+	for _, text := range st.AllowCIDRs {
+		p, err := parseAllowed(text)
 		if err != nil {
 			t.problem = "the application's list of allowed addresses cannot be read"
 			break
 		}
-		t.allow = append(t.allow, p.Masked())
+		t.allow = append(t.allow, p)
 	}
 	t.headers = ownHeaders(ep.Headers)
 	t.shown, t.send = withoutPassword(ep.URL), e.sender(&t.Target)
 	return t
+}
+
+// parseAllowed reads a CIDR, or an address, which is the CIDR of itself.
+func parseAllowed(text string) (netip.Prefix, error) {
+	if a, err := netip.ParseAddr(text); err == nil {
+		return netip.PrefixFrom(a.Unmap(), a.Unmap().BitLen()), nil
+	}
+	p, err := netip.ParsePrefix(text)
+	return p.Masked(), err
 }
 
 const defaultTimeout = 15 * time.Second
