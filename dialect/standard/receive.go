@@ -8,10 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
-	"github.com/tidwall/gjson"
 	"github.com/waypost/waypost/dialect"
 )
 
@@ -19,7 +16,6 @@ const (
 	maxSignatures   = 32      // in one header; a sender with ten live secrets sends ten
 	maxSignatureLen = 8 << 10 // bytes of that header
 	maxTimestampLen = 12      // digits: until the year 33658
-	maxEventType    = 256     // bytes
 )
 
 // metadata is the three headers of a request, and the names under which they came.
@@ -53,13 +49,16 @@ func receive(s dialect.Settings, in dialect.Inbound) (dialect.Received, error) {
 	}
 	got := dialect.Received{
 		EventID:  m.id,
-		Payload:  dialect.WrapRaw(in.Body),
 		Platform: map[string]string{strings.ToLower(m.names.id): m.id, strings.ToLower(m.names.timestamp): m.timestamp},
 		DedupKey: m.id,
 		Time:     time.Unix(seconds, 0).UTC(),
 		Key:      k,
 	}
-	got.EventType, got.Unreadable = eventType(s, got.Payload)
+	members, err := dialect.SplitObject(in.Body)
+	if got.Payload = in.Body; err != nil {
+		got.Payload = dialect.WrapRaw(in.Body)
+	}
+	got.EventType, got.Unreadable = eventType(s, members)
 	return got, nil
 }
 
@@ -112,12 +111,7 @@ func (set *headerSet) in(h http.Header) bool {
 }
 
 // usableTimestamp allows one spelling of each second, because the text is what is signed.
-func usableTimestamp(v string) bool {
-	if v == "" || len(v) > maxTimestampLen || v[0] == '0' {
-		return false
-	}
-	return !strings.ContainsFunc(v, func(r rune) bool { return r < '0' || r > '9' })
-}
+func usableTimestamp(v string) bool { return dialect.Digits(v, maxTimestampLen) && v[0] != '0' }
 
 // verify returns the first live key that one of the signatures is right for. Signatures of unknown versions are left
 // aside (spec), and each version is tried with its own kind of key only.
@@ -191,22 +185,28 @@ func noMatch(keys []key, m metadata, shared, private int) *dialect.Error {
 }
 
 // eventType finds the event type of a verified payload: the spec has no place for it but recommends the member "type".
-func eventType(s dialect.Settings, payload []byte) (name, unreadable string) {
+func eventType(s dialect.Settings, members []dialect.Member) (name, unreadable string) {
 	name = s.Or("event_type", defaultType)
-	path := s.Or("event_type_path", defaultTypePath)
-	found := gjson.GetBytes(payload, path).Str // empty for anything but a string
-	switch {
-	case found == "":
+	value := find(members, s.Or("event_type_path", defaultTypePath))
+	if len(value) == 0 || value[0] != '"' || string(value) == `""` {
 		return name, ""
-	case !usableType(found):
+	}
+	found, err := dialect.Unquote(value)
+	if err != nil || !dialect.Printable(string(found)) {
 		return name, "the event type in the payload is over 256 bytes or holds characters that cannot be printed"
 	}
-	return found, ""
+	return string(found), ""
 }
 
-func usableType(v string) bool {
-	return v != "" && len(v) <= maxEventType && utf8.ValidString(v) &&
-		!strings.ContainsFunc(v, func(r rune) bool { return !unicode.IsPrint(r) })
+// find returns the value at a path of member names, nil when there is none.
+func find(members []dialect.Member, path string) []byte {
+	name, rest, deeper := strings.Cut(path, ".")
+	value := dialect.FindMember(members, name)
+	if !deeper {
+		return value
+	}
+	members, _ = dialect.SplitObject(value) // what is no object has no members
+	return find(members, rest)
 }
 
 // replies are the words beside the status: senders show them to the people who look into a failure.

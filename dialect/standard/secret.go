@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"unicode"
 
 	"github.com/waypost/waypost/dialect"
 )
@@ -70,11 +69,8 @@ func (k key) fits(use dialect.Use) error {
 
 // parseSecret reads one secret strictly.
 func parseSecret(v string) (key, error) {
-	if v == "" {
-		return key{}, errors.New("must not be empty")
-	}
-	if strings.ContainsFunc(v, stray) {
-		return key{}, errors.New("holds a blank, a line end or an invisible character: paste it again without")
+	if err := dialect.CheckSecret(v); err != nil {
+		return key{}, err
 	}
 	prefix, text, _ := strings.Cut(v, "_")
 	encoding := base64.StdEncoding
@@ -114,11 +110,6 @@ func parsePrivate(b []byte) (key, error) {
 		return key{}, errors.New("is damaged: its public half does not belong to its private half")
 	}
 	return key{private: private}, nil
-}
-
-// stray finds what a clipboard or an editor adds.
-func stray(r rune) bool {
-	return unicode.IsSpace(r) || unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || r == unicode.ReplacementChar
 }
 
 // SharedSecret writes 24 to 64 random bytes as a secret of both sides (whsec_). Draw them from crypto/rand.

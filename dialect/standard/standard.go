@@ -6,6 +6,7 @@
 package standard
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -36,6 +37,7 @@ const (
 	defaultTypePath  = "type" // the payload member that the spec recommends
 
 	maxSteps = 50 // of a retry schedule
+	maxPath  = 10 // names in event_type_path
 )
 
 var fields = []dialect.Field{
@@ -65,8 +67,8 @@ var fields = []dialect.Field{
 	{
 		Name: "event_type_path", Kind: dialect.KindText, Receiving: dialect.Optional, Default: defaultTypePath,
 		Help: dialect.Text{
-			En: "Where the event type stands in the payload: member names joined by dots, such as type or event.name (GJSON path).",
-			Zh: "事件类型在消息体中的位置：用点连接的成员名，如 type 或 event.name（GJSON 路径）。",
+			En: "Where the event type stands in the payload: member names joined by dots, such as type or event.name.",
+			Zh: "事件类型在消息体中的位置：用点连接的成员名，如 type 或 event.name。",
 		},
 	},
 	{
@@ -119,11 +121,12 @@ func check(s dialect.Settings, use dialect.Use) error {
 	if _, err := tolerance(s); err != nil {
 		return err
 	}
-	if !usableType(s.Or("event_type", defaultType)) {
+	if !dialect.Printable(s.Or("event_type", defaultType)) {
 		return dialect.Problem{Field: "event_type", Text: "must be at most 256 bytes that can be printed"}
 	}
-	if strings.TrimSpace(s.Or("event_type_path", defaultTypePath)) != s.Or("event_type_path", defaultTypePath) {
-		return dialect.Problem{Field: "event_type_path", Text: "must not start or end with a blank"}
+	path := strings.Split(s.Or("event_type_path", defaultTypePath), ".")
+	if len(path) > maxPath || slices.ContainsFunc(path, func(name string) bool { return strings.TrimSpace(name) != name || name == "" }) {
+		return dialect.Problem{Field: "event_type_path", Text: "must be at most 10 names joined by dots, none of them empty or with a blank around it"}
 	}
 	return nil
 }

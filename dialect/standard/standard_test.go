@@ -46,6 +46,8 @@ func TestCheckRefuses(t *testing.T) {
 		"no memory":                               {dialect.Set("secret", ours, "dedup_for", "0s"), dialect.Receiving, "dedup_for", "more than nothing"},
 		"an event type that cannot be printed":    {dialect.Set("secret", ours, "event_type", "a\tb"), dialect.Receiving, "event_type", "printed"},
 		"a path with a blank":                     {dialect.Set("secret", ours, "event_type_path", "type "), dialect.Receiving, "event_type_path", "blank"},
+		"a path with an empty name":               {dialect.Set("secret", ours, "event_type_path", "a..b"), dialect.Receiving, "event_type_path", "empty"},
+		"a path without an end":                   {dialect.Set("secret", ours, "event_type_path", strings.Repeat("a.", 10)+"a"), dialect.Receiving, "event_type_path", "10 names"},
 		"a deadline of nothing":                   {dialect.Set("secret", ours, "deadline", "0s"), dialect.Sending, "deadline", "more than nothing"},
 		"a schedule without an end":               {dialect.Set("secret", ours, "retry_schedule", strings.Repeat("1s,", 50)+"1s"), dialect.Sending, "retry_schedule", "50 steps"},
 		"other header names":                      {dialect.Set("secret", ours, "headers", "x-hook"), dialect.Sending, "headers", "one of"},

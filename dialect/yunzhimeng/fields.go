@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"unicode/utf8"
 
@@ -18,8 +17,10 @@ const (
 
 // A field is a string that is the value of a listed member, somewhere in a JSON text.
 type field struct {
-	name, value string
-	start, end  int // of the value's token in the text, quotes included
+	name       string
+	value      string
+	err        error // the value has no UTF-8 form
+	start, end int   // of the value's token in the text, quotes included
 }
 
 // eachField calls visit for every string that is the value of a member with one of the names, at any depth and in the
@@ -34,8 +35,11 @@ func eachField(text []byte, names []string, visit func(field) bool) {
 			if start < len(text) && text[start] == '"' {
 				token := text[i:end]
 				end = stringEnd(text, start)
-				if name, ok := listed(token, names); ok && !visit(field{name, unquote(text[start:end]), start, end}) {
-					return
+				if name, ok := listed(token, names); ok {
+					value, err := dialect.Unquote(text[start:end])
+					if !visit(field{name, string(value), err, start, end}) {
+						return
+					}
 				}
 			}
 		}
@@ -49,12 +53,9 @@ func eachField(text []byte, names []string, visit func(field) bool) {
 
 // listed says which of the names a token spells, escapes or not.
 func listed(token []byte, names []string) (string, bool) {
-	if len(token) < 2 {
+	plain, err := dialect.Unquote(token)
+	if err != nil {
 		return "", false
-	}
-	plain := token[1 : len(token)-1]
-	if bytes.IndexByte(plain, '\\') >= 0 {
-		plain = []byte(unquote(token))
 	}
 	for _, name := range names {
 		if string(plain) == name {
@@ -84,16 +85,6 @@ func skipBlanks(text []byte, i int) int {
 	return i
 }
 
-// unquote reads a string token.
-func unquote(token []byte) string {
-	if len(token) >= 2 && bytes.IndexByte(token, '\\') < 0 {
-		return string(token[1 : len(token)-1])
-	}
-	var s string
-	_ = json.Unmarshal(token, &s) // valid by eachField's promise; otherwise it is no field's name or value
-	return s
-}
-
 // rewrite puts other strings in the place of listed ones. All other bytes of the text stay as they are; without a
 // change the text itself is returned.
 func rewrite(text []byte, names []string, edit func(field) (value string, change bool, err error)) ([]byte, error) {
@@ -106,7 +97,7 @@ func rewrite(text []byte, names []string, edit func(field) (value string, change
 			failed = err
 			return err == nil
 		}
-		out = append(append(out, text[last:f.start]...), dialect.Quote(value)...)
+		out = dialect.AppendQuote(append(out, text[last:f.start]...), value)
 		last = f.end
 		return true
 	})
@@ -176,7 +167,7 @@ func (o *opener) trial(payload []byte) (unreadable string) {
 		switch _, s := o.open(f.value); {
 		case s == sealedShut:
 			unreadable = shut(f.name)
-		case s == inClear && o.flagPlain && f.value != "":
+		case s == inClear && o.flagPlain && (f.value != "" || f.err != nil):
 			unreadable = fmt.Sprintf("member %q came in clear, though plain_fields says that it is encrypted", f.name)
 		}
 		return unreadable == "" && left > 0
@@ -211,8 +202,11 @@ type sealer struct {
 func (o *sealer) payload(text []byte, seed [32]byte) ([]byte, error) {
 	occurrence := 0
 	return rewrite(text, o.names, func(f field) (string, bool, error) {
-		if f.value == "" {
+		if f.value == "" && f.err == nil {
 			return "", false, nil
+		}
+		if f.err != nil {
+			return "", false, fmt.Errorf("encrypting member %q: it %w", f.name, f.err)
 		}
 		if len(f.value) > maxSealed {
 			return "", false, fmt.Errorf("encrypting member %q: it is longer than %d bytes", f.name, maxSealed)

@@ -184,6 +184,9 @@ func TestTextsThatCannotBeSealedAreErrors(t *testing.T) {
 	if _, err := sign(onRSA, out(strings.Repeat("1", 246))); err == nil {
 		t.Error("more than an RSA block was sealed")
 	}
+	if _, err := sign(onRSA, out(`\ud83d`)); err == nil {
+		t.Error("half of a surrogate pair was sealed as something else")
+	}
 	onCurve, _ := encrypting(keys["prime256v1"], keys["prime256v1"])
 	if _, err := sign(onCurve, out(strings.Repeat("1", maxSealed+1))); err == nil {
 		t.Error("more than the bound was sealed")

@@ -30,7 +30,7 @@ func receive(s dialect.Settings, in dialect.Inbound) (dialect.Received, error) {
 	signed := stampTime(h.stamp.value)
 	if off, most := in.Now.Sub(signed), skew(s); off > most || off < -most {
 		return dialect.Received{}, dialect.Refuse(dialect.ReasonReplay, "header "+headerTimestamp,
-			"the signed time is too far from this clock: a replay, or one of the two clocks is wrong (see %s)", setMaxSkew)
+			"the signed time is %s from this clock, which is too far: a replay, or one of the two clocks is wrong (see %s)", off.Abs().Round(time.Second), setMaxSkew)
 	}
 	got := dialect.Received{
 		EventType: h.code,
@@ -57,6 +57,11 @@ func readHeaders(in dialect.Inbound) (headers, error) {
 	if in.Method != http.MethodPost && in.Method != "" || stamp == "" && nonce == "" && h.signature == "" && h.code == "" {
 		return h, dialect.Refuse(dialect.ReasonNotEnvelope, "", "this is no callback of Yunzhimeng: it is not a POST, or has none of the headers %s, %s, %s and %s",
 			headerTimestamp, headerNonce, headerSignature, headerEventCode)
+	}
+	for _, name := range []string{headerTimestamp, headerNonce, headerSignature, headerEventCode} {
+		if len(in.Header.Values(name)) > 1 {
+			return h, dialect.Refuse(dialect.ReasonMalformed, "header "+name, "is there more than once: which one counts cannot be told")
+		}
 	}
 	if h.signature == "" {
 		return h, dialect.Refuse(dialect.ReasonSignature, "header "+headerSignature, "is missing")

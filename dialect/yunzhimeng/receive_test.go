@@ -3,6 +3,7 @@ package yunzhimeng
 import (
 	"errors"
 	"math"
+	"net/http"
 	"strconv"
 	"strings"
 	"testing"
@@ -179,6 +180,27 @@ func TestWhatCannotBeJudgedIsUnconfigured(t *testing.T) {
 	} {
 		if _, err := receive(s, in); err == nil || reason(t, err) != dialect.ReasonSettings {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestHeadersThatAreThereTwiceAreRefused(t *testing.T) {
+	t.Parallel()
+	k := pairs(t)["prime256v1"]
+	s := dialect.Set(setIVSPublic, k.PublicB64)
+	good := signed(t, dialect.Set(setIVSPrivate, k.PrivateB64), "ARRIVE", `{}`, vectorTime)
+	for _, name := range []string{headerTimestamp, headerNonce, headerSignature, headerEventCode} {
+		in := good
+		in.Header = http.Header{}
+		for n, v := range good.Header {
+			in.Header.Add(n, v[0])
+		}
+		if _, err := receive(s, in); err != nil {
+			t.Fatal(err)
+		}
+		in.Header.Add(name, in.Header.Get(name))
+		if _, err := receive(s, in); err == nil || reason(t, err) != dialect.ReasonMalformed {
+			t.Errorf("%s twice: %v", name, err)
 		}
 	}
 }

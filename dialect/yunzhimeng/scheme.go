@@ -4,15 +4,12 @@ import (
 	"fmt"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/waypost/waypost/dialect"
 )
 
 const (
 	maxFieldNames = 1000
-	maxEventType  = 256 // bytes
 	maxCalls      = 100
 )
 
@@ -162,10 +159,17 @@ func fieldNames(s dialect.Settings) []string {
 	return out
 }
 
-// usableEventType says whether a text can be an event code, which travels in a header.
-func usableEventType(s string) bool {
-	return s != "" && len(s) <= maxEventType && utf8.ValidString(s) && strings.TrimSpace(s) == s &&
-		!strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) })
+// usableEventType says whether a text can be an event code: it travels in a header, which loses blanks at its ends.
+func usableEventType(s string) bool { return dialect.Printable(s) && strings.TrimSpace(s) == s }
+
+// single returns a length of time that is set and is one value; ok is also true when it is not set.
+func single(s dialect.Settings, name string, def time.Duration) (d time.Duration, ok bool) {
+	values := s.All(name)
+	if len(values) == 0 {
+		return def, true
+	}
+	d = s.Duration(name, -1) // a list with commas is none
+	return d, len(values) == 1 && d >= 0
 }
 
 // check looks at settings as a whole.
@@ -182,10 +186,10 @@ func check(s dialect.Settings, use dialect.Use) error {
 	if _, err := readOpener(s); err != nil {
 		return err
 	}
-	if s.Get(setDedupFor) != "" && s.Duration(setDedupFor, 0) < time.Minute {
+	if d, ok := single(s, setDedupFor, defaultMemory); !ok || d < time.Minute {
 		return bad(setDedupFor, "must be one length of time of at least 1m, longer than the platform goes on repeating")
 	}
-	if d := s.Duration(setMaxSkew, 0); s.Get(setMaxSkew) != "" && (d <= 0 || d > memory(s)/2) {
+	if d, ok := single(s, setMaxSkew, memory(s)/2); !ok || d == 0 || d > memory(s)/2 {
 		return bad(setMaxSkew, "must be one length of time above zero and at most half of %s", setDedupFor)
 	}
 	return nil
@@ -205,9 +209,9 @@ func checkSending(s dialect.Settings) error {
 		return err
 	}
 	if !usableEventType(s.Or(setTestCode, defaultTestCode)) {
-		return bad(setTestCode, "must be 1 to %d bytes of printable text without blanks at its ends", maxEventType)
+		return bad(setTestCode, "must be 1 to 256 bytes of printable text without blanks at its ends")
 	}
-	if s.Get(setDeadline) != "" && s.Duration(setDeadline, 0) <= 0 {
+	if d, ok := single(s, setDeadline, defaultDeadline); !ok || d == 0 {
 		return bad(setDeadline, "must be one length of time above zero")
 	}
 	if s.Get(setSchedule) != "" {

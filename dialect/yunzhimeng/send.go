@@ -23,7 +23,7 @@ func sign(s dialect.Settings, out dialect.Outbound) (dialect.Request, error) {
 	}
 	code := eventCode(s, out.EventType)
 	if !usableEventType(code) {
-		return dialect.Request{}, fmt.Errorf("signing: the event type must be 1 to %d bytes of printable text without blanks at its ends: it travels in the header %s", maxEventType, headerEventCode)
+		return dialect.Request{}, fmt.Errorf("signing: the event type must be 1 to 256 bytes of printable text without blanks at its ends: it travels in the header %s", headerEventCode)
 	}
 	body, err := seal(s, out)
 	if err != nil {

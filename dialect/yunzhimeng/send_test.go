@@ -76,7 +76,7 @@ func TestMessagesThatCannotBeSent(t *testing.T) {
 	t.Parallel()
 	k := pairs(t)["prime256v1"]
 	s := dialect.Set(setIVSPrivate, k.PrivateB64)
-	for _, code := range []string{"", " ARRIVE", "ARRIVE\n", "A\x00", "\xff", strings.Repeat("E", maxEventType+1)} {
+	for _, code := range []string{"", " ARRIVE", "ARRIVE\n", "A\x00", "\xff", strings.Repeat("E", 257)} {
 		if _, err := sign(s, dialect.Outbound{EventType: code, Payload: []byte("{}"), Now: vectorTime}); err == nil {
 			t.Errorf("the event type %q was sent", code)
 		}
@@ -177,6 +177,7 @@ func TestSettingsThatAreRefused(t *testing.T) {
 		"a memory shorter than the calls":  {dialect.Receiving, receiving(setDedupFor, "10s"), setDedupFor},
 		"a list for a memory":              {dialect.Receiving, receiving(setDedupFor, "1d,2d"), setDedupFor},
 		"a skew over half of the memory":   {dialect.Receiving, receiving(setMaxSkew, "4d"), setMaxSkew},
+		"two memories":                     {dialect.Receiving, receiving(setDedupFor, "1d", setDedupFor, "2d"), setDedupFor},
 		"no skew at all":                   {dialect.Receiving, receiving(setMaxSkew, "0s"), setMaxSkew},
 		"sending without a key":            {dialect.Sending, dialect.Set(setSuccess, successText), setIVSPrivate},
 		"a public key to sign with":        {dialect.Sending, dialect.Set(setIVSPrivate, p.PublicB64), setIVSPrivate},

@@ -27,8 +27,8 @@ type Options struct {
 	Now      func() time.Time // default time.Now
 
 	// CheckURL judges the address of an endpoint before it is stored; allow are private CIDRs that it may reach. The text
-	// of its error is shown to the caller, who is told that it is about the url; of a hook.Error everybody is shown Text,
-	// and Err (how to allow the address) the organisation alone.
+	// of its error is shown to the organisation. Of a hook.Error, applications are shown Text too, but not Err, which is for
+	// what may tell of the organisation's networks: how to allow the address.
 	CheckURL func(ctx context.Context, url string, allow []string) error
 	// Verify runs the handshake of an endpoint and says what came of it. An error means that it could not be run at
 	// all. nil = no endpoint can be verified.

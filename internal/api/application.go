@@ -111,6 +111,7 @@ func (h *Handler) applications() {
 
 func (h *Handler) createApplication(ctx context.Context, in *applicationCreateInput) (*made[applicationOut], error) {
 	a := h.newApplication()
+	a.Managed = actorOf(ctx).declaring
 	if err := fillApplication(&a, in.Body.Name, in.Body.ApplicationFields, false); err != nil {
 		return nil, err
 	}

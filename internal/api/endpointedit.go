@@ -240,11 +240,13 @@ func (h *Handler) checkURL(ctx context.Context, p *problems, app hook.Applicatio
 // the organisation.
 func addressProblem(err error, who actor) string {
 	var e *hook.Error
-	if !errors.As(err, &e) {
+	switch {
+	case errors.As(err, &e) && (e.Err == nil || !who.isOrganisation()):
+		return e.Text
+	case e != nil:
+		return e.Text + "; " + e.Err.Error()
+	case who.isOrganisation():
 		return err.Error()
 	}
-	if e.Err != nil && who.isOrganisation() {
-		return e.Text + "; " + e.Err.Error()
-	}
-	return e.Text
+	return "is not an address that endpoints may have"
 }

@@ -201,3 +201,13 @@ func TestHealth(t *testing.T) {
 		}
 	})
 }
+
+func TestBodiesAreJSONWhateverTheirLabel(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	app := s.app("a")
+	for _, label := range []string{"application/x-www-form-urlencoded", "text/plain; charset=gbk", "application/json; charset=utf-8", "nonsense"} {
+		s.call(s.org, "POST", "/api/v1/app", `{"name":"x"}`, "Content-Type", label).want(201)
+		s.call(s.org, "POST", app+"/msg", `{"eventType":"e","payload":{}}`, "Content-Type", label).want(202)
+	}
+}

@@ -122,7 +122,7 @@ func (h *Handler) change(p *problems, dialectName string, old hook.Settings, in 
 					p.add("body.settings."+name, "reads <secret>, but there is no such value to keep: give the value itself")
 					continue
 				}
-				v = old[name][0]
+				v = old[name][kept]
 				kept++
 			}
 			list = append(list, v)

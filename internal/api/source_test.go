@@ -134,6 +134,13 @@ func TestRotateDoor(t *testing.T) {
 	t.Log("a door that still opens for one source cannot be another's")
 	s.post(app+"/source", object{"dialect": "pandapon", "settings": object{"access_secret": "x"}, "door": "first-door"}).refused(409, "conflict")
 
+	t.Log("back to the first one, while both still open")
+	s.post(src+"/rotate-door", object{"door": "first-door", "overlapSeconds": 60}).want(200)
+	back := s.post(src+"/rotate-door", object{"door": "second-door", "overlapSeconds": 60}).want(200).json()
+	if len(back.list("oldDoors")) != 1 || !opens("first-door") || !opens("second-door") {
+		t.Error(back)
+	}
+
 	t.Log("without a body a door is made")
 	third := s.post(src+"/rotate-door", nil).want(200).json()
 	if len(third.str("door")) != 26 || len(third.list("oldDoors")) != 2 {

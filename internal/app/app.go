@@ -231,7 +231,7 @@ func (a *App) newAPI(client *egress.Client) *api.Handler {
 			if err != nil {
 				return err
 			}
-			return client.Check(ctx, url, prefixes)
+			return checked(client.Check(ctx, url, prefixes))
 		},
 		Verify: func(ctx context.Context, e hook.Endpoint) (hook.Verification, error) {
 			t, err := a.store.Target(ctx, e.ID)
@@ -241,6 +241,20 @@ func (a *App) newAPI(client *egress.Client) *api.Handler {
 			return a.engine.Verify(ctx, t)
 		},
 	})
+}
+
+// checked puts an address that was refused into words: what is wrong is for everybody, the line that would allow it is for
+// the organisation.
+func checked(err error) error {
+	var refused *egress.Error
+	if !errors.As(err, &refused) {
+		return err
+	}
+	out := &hook.Error{Kind: hook.KindInvalid, Text: refused.Text}
+	if refused.Hint != "" {
+		out.Err = errors.New(refused.Hint)
+	}
+	return out
 }
 
 var errStopping = hook.Errorf(hook.KindUnavailable, "the server is stopping")

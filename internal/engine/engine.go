@@ -128,9 +128,9 @@ type Engine struct {
 	wakes   wakes
 	timer   *time.Timer
 	armed   time.Time // what the timer runs for; zero = it has run
-	healthy ring // lanes that may start an attempt, their last one went well
-	suspect ring // the same, their last one did not
-	turn    bool // whose turn it is: true = suspect
+	healthy ring      // lanes that may start an attempt, their last one went well
+	suspect ring      // the same, their last one did not
+	turn    bool      // whose turn it is: true = suspect
 	wanting []*lane
 	filling int
 	flying  int

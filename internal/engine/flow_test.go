@@ -84,19 +84,76 @@ func TestHeldDeliveriesGoOutWhenTheyMay(t *testing.T) {
 	}
 }
 
-func TestADisabledAndEnabledEndpointGetsNothingThatWasCanceled(t *testing.T) {
-	in(t, nil, func(w *world) {
-		w.answer(status(500))
+func TestAnAttemptThatWasBeingPreparedDoesNotStart(t *testing.T) {
+	broken(t, func(o *Options) { o.CacheBytes = 1 }, func(w *world, f *flaky) {
 		ep := w.endpoint("a", nil)
-		w.publish(20, nil)
-		time.Sleep(time.Second)
-		before := len(w.seen(""))
+		synctest.Wait()
+		hold := make(chan struct{})
+		f.mu.Lock()
+		f.hold = hold
+		f.mu.Unlock()
+		m := w.publish(1, nil)[0]
+		synctest.Wait() // its message is being read
+		w.update(ep, func(e *hook.Endpoint) { e.Paused = true })
+		close(hold)
+		time.Sleep(time.Hour)
+		if n := len(w.seen("")); n != 0 || w.delivery(m, ep).State != hook.Pending {
+			t.Errorf("%d requests to a paused endpoint, %+v", n, w.delivery(m, ep))
+		}
+	})
+}
+
+func TestADisabledAndEnabledEndpointGetsNothingThatWasCanceled(t *testing.T) {
+	t.Parallel()
+	offOn := func(w *world, ep hook.Endpoint) {
 		ep = w.update(ep, func(e *hook.Endpoint) { e.Disabled = true })
 		w.update(ep, func(e *hook.Endpoint) { e.Disabled = false })
-		time.Sleep(24 * time.Hour)
-		if after := len(w.seen("")); after != before {
-			t.Errorf("%d requests before, %d after", before, after)
-		}
+	}
+	t.Run("of what waits for its next attempt", func(t *testing.T) {
+		in(t, nil, func(w *world) {
+			w.answer(status(500))
+			ep := w.endpoint("a", nil)
+			w.publish(20, nil)
+			time.Sleep(time.Second)
+			before := len(w.seen(""))
+			offOn(w, ep)
+			time.Sleep(24 * time.Hour)
+			if after := len(w.seen("")); after != before {
+				t.Errorf("%d requests before, %d after", before, after)
+			}
+		})
+	})
+	t.Run("of what is queued", func(t *testing.T) {
+		in(t, func(o *Options) { o.Concurrency = 1 }, func(w *world) {
+			w.answer(slow(time.Second))
+			ep := w.endpoint("a", nil)
+			w.publish(20, nil)
+			time.Sleep(1500 * time.Millisecond)
+			offOn(w, ep)
+			time.Sleep(time.Hour)
+			if n := len(w.seen("")); n != 2 {
+				t.Errorf("%d requests, want the one that had ended and the one in flight", n)
+			}
+		})
+	})
+	t.Run("of what is being read", func(t *testing.T) {
+		broken(t, nil, func(w *world, f *flaky) {
+			ep := w.endpoint("a", func(e *hook.Endpoint) { e.Paused = true })
+			w.publish(20, nil)
+			synctest.Wait()
+			hold := make(chan struct{})
+			f.mu.Lock()
+			f.hold = hold
+			f.mu.Unlock()
+			ep = w.update(ep, func(e *hook.Endpoint) { e.Paused = false })
+			synctest.Wait() // the deliveries are read but not yet handed over
+			offOn(w, ep)
+			close(hold)
+			time.Sleep(time.Hour)
+			if n := len(w.seen("")); n != 0 {
+				t.Errorf("%d requests", n)
+			}
+		})
 	})
 }
 
@@ -115,11 +172,13 @@ func TestAChangedEndpointIsUsedAsItIsNow(t *testing.T) {
 	})
 }
 
+func resend(w *world, m hook.Message, ep hook.Endpoint) {
+	w.t.Helper()
+	w.must(w.db.Resend(context.Background(), w.app, m.ID, ep.ID, time.Now()))
+}
+
 func TestAResendNeverTouchesTheSchedule(t *testing.T) {
 	t.Parallel()
-	resend := func(w *world, m hook.Message, ep hook.Endpoint) {
-		w.must(w.db.Resend(context.Background(), w.app, m.ID, ep.ID, time.Now()))
-	}
 	t.Run("one that fails", func(t *testing.T) {
 		in(t, nil, func(w *world) {
 			w.answer(status(500))
@@ -174,6 +233,23 @@ func TestAResendNeverTouchesTheSchedule(t *testing.T) {
 			time.Sleep(time.Hour)
 			if d := w.delivery(m, ep); d.State != hook.Delivered || len(w.seen("")) != 2 {
 				t.Errorf("%+v after %d requests", d, len(w.seen("")))
+			}
+		})
+	})
+}
+
+func TestAResendAmongOtherWork(t *testing.T) {
+	t.Parallel()
+	t.Run("one that succeeds spares the attempt that is queued", func(t *testing.T) {
+		in(t, func(o *Options) { o.Concurrency = 1 }, func(w *world) {
+			w.answer(slow(time.Second))
+			ep := w.endpoint("a", nil)
+			list := w.publish(10, nil)
+			time.Sleep(1500 * time.Millisecond)
+			resend(w, list[7], ep)
+			time.Sleep(time.Hour)
+			if n := len(w.seen("")); n != 10 || w.counts().Delivered != 10 {
+				t.Errorf("%d requests, %+v", n, w.counts())
 			}
 		})
 	})
@@ -295,139 +371,6 @@ func TestARestartKeepsTheSchedule(t *testing.T) {
 		time.Sleep(24 * time.Hour)
 		if got, want := times(w.seen("")), plan(platforms["standard"].waits, 0); !slices.Equal(got, want) {
 			t.Errorf("attempts at %v, want %v", got, want)
-		}
-	})
-}
-
-// flaky is the real store, whose Finish fails as long as it is told to.
-type flaky struct {
-	store.Store
-	mu      sync.Mutex
-	err     error
-	refuses hook.EndpointID // of which no outcome is taken
-	gone    bool            // no message is found
-}
-
-func (f *flaky) Load(ctx context.Context, id hook.MessageID) (hook.Message, error) {
-	f.mu.Lock()
-	gone := f.gone
-	f.mu.Unlock()
-	if gone {
-		return hook.Message{}, hook.Errorf(hook.KindNotFound, "no such message")
-	}
-	return f.Store.Load(ctx, id)
-}
-
-func (f *flaky) fail(err error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.err = err
-}
-
-func (f *flaky) refuse(ep hook.EndpointID) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.refuses = ep
-}
-
-func (f *flaky) Finish(ctx context.Context, batch []hook.Outcome) error {
-	f.mu.Lock()
-	err, refuses := f.err, f.refuses
-	f.mu.Unlock()
-	for _, o := range batch {
-		if o.Attempt.Endpoint == refuses {
-			err = hook.Errorf(hook.KindInvalid, "no")
-		}
-	}
-	if err != nil {
-		return err
-	}
-	return f.Store.Finish(ctx, batch)
-}
-
-// broken begins a test with a store whose Finish can be made to fail.
-func broken(t *testing.T, change func(*Options), test func(w *world, f *flaky)) {
-	f := &flaky{}
-	in(t, func(o *Options) {
-		o.Store = f
-		if change != nil {
-			change(o)
-		}
-	}, func(w *world) { test(w, f) })
-}
-
-func TestWhatCannotBeRecordedIsKeptAndNothingNewIsStarted(t *testing.T) {
-	broken(t, func(o *Options) { o.Concurrency = 4 }, func(w *world, f *flaky) {
-		ep := w.endpoint("a", nil)
-		f.fail(hook.Errorf(hook.KindUnavailable, "the disk is full"))
-		w.publish(100, nil)
-		time.Sleep(time.Hour)
-		kept := len(w.seen(""))
-		if s := w.e.Stats(); kept > 100 || !s.Stuck || s.Unrecorded != kept || len(w.attempts(ep)) != 0 {
-			t.Errorf("%d requests, %+v", kept, s)
-		}
-		w.publish(5, nil)
-		time.Sleep(time.Hour)
-		if n := len(w.seen("")); n != kept {
-			t.Errorf("%d requests while nothing can be recorded, were %d", n, kept)
-		}
-		f.fail(nil)
-		time.Sleep(2 * time.Second)
-		if n, got := len(w.seen("")), w.counts(); n != 105 || got.Delivered != 105 || len(w.attempts(ep)) != 105 {
-			t.Errorf("%d requests, %+v", n, got)
-		}
-	})
-}
-
-func TestStopGivesUpWhenNothingCanBeRecorded(t *testing.T) {
-	broken(t, nil, func(w *world, f *flaky) {
-		w.endpoint("a", nil)
-		f.fail(hook.Errorf(hook.KindUnavailable, "the disk is full"))
-		w.publish(3, nil)
-		time.Sleep(time.Minute)
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		err := w.e.Stop(ctx)
-		if took := time.Since(w.begin) - time.Minute; err == nil || !strings.Contains(err.Error(), "could not be recorded") || took > 16*time.Second {
-			t.Errorf("%v after %v", err, took)
-		}
-		w.e.err = nil
-	})
-}
-
-func TestABrokenStoreStopsEverything(t *testing.T) {
-	told := make(chan error, 10)
-	broken(t, func(o *Options) { o.Concurrency, o.Broken = 1, func(err error) { told <- err } }, func(w *world, f *flaky) {
-		w.endpoint("a", nil)
-		w.answer(slow(time.Second))
-		f.fail(errors.Join(store.ErrBroken, errors.New("input/output error")))
-		w.publish(100, nil)
-		time.Sleep(time.Hour)
-		if n := len(w.seen("")); n > 2 {
-			t.Errorf("%d requests", n)
-		}
-		if len(told) != 1 || !errors.Is(<-told, store.ErrBroken) {
-			t.Errorf("told %d times", len(told))
-		}
-		if err := w.e.Stop(context.Background()); !errors.Is(err, store.ErrBroken) {
-			t.Errorf("stop: %v", err)
-		}
-		w.e.err = nil
-	})
-}
-
-func TestAnOutcomeThatIsRefusedHoldsUpNoOther(t *testing.T) {
-	broken(t, nil, func(w *world, f *flaky) {
-		bad := w.endpoint("bad", nil)
-		good := w.endpoint("good", nil)
-		f.refuse(bad.ID)
-		w.publish(40, nil)
-		time.Sleep(24 * time.Hour)
-		if n := len(w.attempts(good)); n != 40 {
-			t.Errorf("%d recorded for the good endpoint", n)
-		}
-		if n := len(w.seen("bad.example")); n > 40 {
-			t.Errorf("%d requests to an endpoint whose attempts cannot be recorded", n)
 		}
 	})
 }

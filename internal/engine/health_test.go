@@ -237,11 +237,15 @@ func TestAnEndpointThatFailsForDaysIsDisabled(t *testing.T) {
 			}
 		})
 	})
-	t.Run("never when its application receives for a platform", func(t *testing.T) {
+}
+
+func TestSomeEndpointsAreNeverDisabled(t *testing.T) {
+	t.Parallel()
+	t.Run("whose application receives for a platform", func(t *testing.T) {
 		in(t, nil, func(w *world) {
 			w.source("standard", hook.Settings{"secret": {secret}})
 			w.answer(status(500))
-			ep := w.endpoint("a", quick)
+			ep := w.endpoint("a", func(e *hook.Endpoint) { e.Schedule = []time.Duration{time.Minute} })
 			for range 12 {
 				w.publish(1, nil)
 				time.Sleep(day)
@@ -251,7 +255,7 @@ func TestAnEndpointThatFailsForDaysIsDisabled(t *testing.T) {
 			}
 		})
 	})
-	t.Run("never in the name of a platform", func(t *testing.T) {
+	t.Run("that are served in the name of a platform", func(t *testing.T) {
 		in(t, nil, func(w *world) {
 			ep, message := platformEndpoint(w, "douyin")
 			w.answer(status(500))

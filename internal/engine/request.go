@@ -126,7 +126,14 @@ func (e *Engine) source(ctx context.Context, id hook.SourceID) (*source, error) 
 	return s, nil
 }
 
-// describe adds what is known of a received message beside its payload.
+// describe adds what is known of a received message beside its payload, every value as encodeValue writes it:
+//
+//	waypost-event-type           the event type
+//	waypost-event-id             the platform's id of the message, where it has one
+//	waypost-source               the source that it came in through
+//	waypost-platform-<name>      each field of the platform's envelope, its name as headerName writes it
+//	waypost-platform-incomplete  "true" when the envelope is too long for headers and was cut
+//	waypost-unreadable           why the payload is delivered as it came in
 func describe(h http.Header, m *hook.Message, unread string) {
 	if m.Source == 0 && len(m.Platform) == 0 {
 		return

@@ -1,3 +1,5 @@
+//go:build unix
+
 package sqlite_test
 
 import (
@@ -53,13 +55,6 @@ func newBench(b *testing.B, stored int) *bench {
 		must(b, s.Finish(b.Context(), done))
 	}
 	return s
-}
-
-func must(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
 }
 
 // event is a received message of about 1 KiB with a key that is new.

@@ -139,9 +139,6 @@ func Open(ctx context.Context, o Options) (_ *DB, err error) {
 		}
 	}()
 
-	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
-		return nil, err
-	}
 	if db.lock, err = lockFolder(o.Dir); err != nil {
 		return nil, err
 	}
@@ -150,14 +147,8 @@ func Open(ctx context.Context, o Options) (_ *DB, err error) {
 		return nil, err
 	}
 	undo = append(undo, db.disk.unmount)
-	path := filepath.Join(o.Dir, fileName)
-	db.uri = dbURI(path, db.disk.name)
-	if db.disk.os {
-		for _, suffix := range []string{"", "-wal", "-shm"} {
-			if err := makePrivate(path + suffix); err != nil {
-				return nil, err
-			}
-		}
+	if err := db.makeFiles(); err != nil {
+		return nil, err
 	}
 	if db.writer, err = db.newWriter(ctx); err != nil {
 		return nil, err
@@ -180,8 +171,26 @@ func Open(ctx context.Context, o Options) (_ *DB, err error) {
 	return db, nil
 }
 
-// lockFolder keeps every other process out of a folder as long as the file is open.
+// makeFiles makes the files before SQLite does, so that only their owner may read them.
+func (db *DB) makeFiles() error {
+	path := filepath.Join(db.o.Dir, fileName)
+	db.uri = dbURI(path, db.disk.name)
+	if !db.disk.os {
+		return nil
+	}
+	for _, suffix := range []string{"", "-wal", "-shm"} {
+		if err := makePrivate(path + suffix); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lockFolder makes a folder and keeps every other process out of it as long as the file is open.
 func lockFolder(dir string) (*os.File, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
 	f, err := os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err

@@ -42,3 +42,10 @@ func sealer(t testing.TB, seed byte) *store.Sealer {
 	}
 	return s
 }
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}

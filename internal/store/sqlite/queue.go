@@ -1,0 +1,139 @@
+package sqlite
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"github.com/waypost/waypost/internal/hook"
+)
+
+// A transaction takes at most this many rows and bytes of what is waiting, so that nobody waits long for a commit.
+const (
+	maxGroupRows  = 2048
+	maxGroupBytes = 8 << 20
+)
+
+// A request is something to be written. run may be called twice, when a group must be tried again without one of its
+// members, so it sets its results anew each time. An error of run that is a hook.Error is the answer to this request
+// alone: run has written nothing then. Any other error undoes the whole transaction.
+type request struct {
+	run   func(*tx) error
+	kind  requestKind
+	rows  int
+	bytes int
+
+	state atomic.Int32
+	done  chan struct{}
+	err   error
+}
+
+type requestKind int
+
+const (
+	forOther  requestKind = iota
+	forAccept             // new work: the first to be given up when the disk is full, and bounded while it waits
+	forAlone              // not in a transaction, and in no company
+)
+
+// The states of a request.
+const (
+	waiting int32 = iota
+	taken
+	givenUp
+)
+
+// queue is what waits to be written, in order.
+type queue struct {
+	mu       sync.Mutex
+	some     sync.Cond
+	list     []*request
+	bytes    int // of new work
+	maxBytes int
+	closed   bool
+}
+
+func newQueue(maxBytes int) *queue {
+	q := &queue{maxBytes: maxBytes}
+	q.some.L = &q.mu
+	return q
+}
+
+func (q *queue) put(r *request) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
+		return errClosed()
+	}
+	if r.kind == forAccept {
+		if q.bytes > 0 && q.bytes+r.bytes > q.maxBytes {
+			return hook.Errorf(hook.KindUnavailable, "the store cannot keep up: %d bytes of messages are waiting to be written", q.bytes)
+		}
+		q.bytes += r.bytes
+	}
+	q.list = append(q.list, r)
+	q.some.Signal()
+	return nil
+}
+
+// take waits for something and returns as much of it as one transaction may hold, or nil when the queue is closed and empty.
+func (q *queue) take() []*request {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for {
+		for len(q.list) == 0 {
+			if q.closed {
+				return nil
+			}
+			q.some.Wait()
+		}
+		if group := q.group(); len(group) > 0 {
+			return group
+		}
+	}
+}
+
+// group takes the first requests off the list, without those that were given up.
+func (q *queue) group() []*request {
+	var group []*request
+	rows, bytes, n := 0, 0, 0
+	for _, r := range q.list {
+		alone := r.kind == forAlone
+		if len(group) > 0 && (alone || rows+r.rows > maxGroupRows || bytes+r.bytes > maxGroupBytes) {
+			break
+		}
+		n++
+		if r.kind == forAccept {
+			q.bytes -= r.bytes
+		}
+		if !r.state.CompareAndSwap(waiting, taken) {
+			continue
+		}
+		group = append(group, r)
+		rows += r.rows
+		bytes += r.bytes
+		if alone {
+			break
+		}
+	}
+	rest := copy(q.list, q.list[n:])
+	clear(q.list[rest:])
+	q.list = q.list[:rest]
+	return group
+}
+
+func (q *queue) close() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.closed = true
+	q.some.Signal()
+}
+
+// len says how many requests wait.
+func (q *queue) len() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.list)
+}
+
+// Waiting says how many calls wait to be written: a measure of load.
+func (db *DB) Waiting() int { return db.queue.len() }
