@@ -161,8 +161,9 @@ func TestKillInTheMiddleLosesNothing(t *testing.T) {
 	if got.Acknowledged != messages {
 		t.Errorf("%d of %d messages were never acknowledged", messages-got.Acknowledged, messages)
 	}
-	if limit := kills * inFlight; got.Duplicates > limit {
-		t.Errorf("%d duplicates; %d kills with %d attempts in flight allow %d", got.Duplicates, kills, inFlight, limit)
+	// What was in flight, and what was judged and not yet recorded, is sent again; each is bounded by the endpoint's concurrency.
+	if limit := kills * 2 * inFlight; got.Duplicates > limit {
+		t.Errorf("%d duplicates; %d kills with a concurrency of %d allow %d", got.Duplicates, kills, inFlight, limit)
 	}
 	if err := k.process.Stop(30 * time.Second); err != nil {
 		t.Errorf("stop in good order: %v", err)

@@ -231,6 +231,7 @@ func (e *Engine) landed(f *flight, o *outcome) (next *flight) {
 	if o.Attempt.Verdict == hook.Success && f.Trigger == hook.Manual {
 		e.withdraw(l, f.Delivery.Message)
 	}
+	l.judged++
 	e.outbox.waiting = append(e.outbox.waiting, o)
 	e.outbox.some.Signal()
 	e.settle(l, now)

@@ -50,6 +50,7 @@ type lane struct {
 	asleep bool    // paused, disabled or not verified: until the configuration changes
 
 	flying int
+	judged int       // attempts that are over and not yet recorded: a crash would repeat them
 	pause  time.Time // nothing is started before
 	rate   *rate.Limiter
 	breaker
@@ -108,10 +109,12 @@ func (e *Engine) settle(l *lane, now time.Time) {
 	}
 }
 
-// mayFly says whether a lane may start an attempt. When it may not because of the lanes beside it, it has something in
+// mayFly says whether a lane may start an attempt. What is judged and not yet recorded has a limit of its own, so that a
+// crash repeats no more than twice what may be in flight, however slow the disk is. When it may not because of the lanes beside it, it has something in
 // flight, and is settled again when that lands.
 func (e *Engine) mayFly(l *lane, now time.Time) bool {
-	return len(l.queue) > 0 && !l.pause.After(now) && l.flying < e.limit(l)
+	limit := e.limit(l)
+	return len(l.queue) > 0 && !l.pause.After(now) && l.flying < limit && l.judged < limit
 }
 
 // limit is how many requests may be in flight to an endpoint: its own limit, and its even share of the workers.

@@ -161,6 +161,7 @@ func (e *Engine) setAside(o *outcome, err error) {
 func (e *Engine) recorded(o *outcome, now time.Time) {
 	l, k := o.flight.lane, o.flight.key()
 	e.drop(l, k)
+	l.judged--
 	if l.filling {
 		if l.recorded == nil {
 			l.recorded = map[key]struct{}{}
