@@ -113,6 +113,7 @@ func (a *App) start(ctx context.Context) error {
 
 	a.store, err = sqlite.Open(ctx, sqlite.Options{
 		Dir: o.Data, Sealer: sealer, Changed: a.changed, Log: o.Log, LowWater: uint64(o.LowWater),
+		VFS: o.Faults.VFS, FreeSpace: o.Faults.FreeSpace, Faults: o.Faults.Store,
 	})
 	if err != nil {
 		return fmt.Errorf("open the store: %w", err)
@@ -211,6 +212,7 @@ func (a *App) newEngine(client *egress.Client, seed []byte) *engine.Engine {
 		Store: a.store, Dialects: a.dialects, Egress: client, IDs: a.ids, SeedKey: hook.NewSecret(string(seed)), Log: a.o.Log,
 		Observe: a.metrics.attempted, Broken: a.giveUp, Workers: a.o.Workers,
 		KeepMessages: max(a.o.Retention, 0), KeepPayloads: a.o.PayloadRetention,
+		SweepEvery: a.o.Faults.SweepEvery, Faults: a.o.Faults.Engine,
 	})
 }
 

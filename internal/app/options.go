@@ -14,6 +14,9 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/waypost/waypost/internal/engine"
+	"github.com/waypost/waypost/internal/store/sqlite"
 )
 
 // Options are all that can be set of a server. The zero value of a field means its default; Defaults fills them in.
@@ -48,6 +51,20 @@ type Options struct {
 	Log      *slog.Logger // default: discard
 	Announce io.Writer    // where the start tells people addresses and, once, the token; default: nowhere
 	Version  string       // of the binary; default dev
+
+	Faults Faults
+}
+
+// Faults are for tests of the tests; the program never sets them, and nothing that a user can write reaches them.
+type Faults struct {
+	Store  sqlite.Faults
+	Engine engine.Faults
+	// VFS names the driver's VFS beneath the store; "" = the operating system's.
+	VFS string
+	// FreeSpace tells the free bytes of the disk; nil = the file system is asked.
+	FreeSpace func() (uint64, error)
+	// SweepEvery is the time between rounds of retention; 0 = the engine's.
+	SweepEvery time.Duration
 }
 
 // Defaults returns o with every default filled in.

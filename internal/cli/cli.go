@@ -9,6 +9,8 @@ import (
 	"os"
 
 	"github.com/spf13/cobra"
+
+	"github.com/waypost/waypost/internal/app"
 )
 
 // Version is the release that this binary was built from; the release build sets it.
@@ -20,9 +22,12 @@ type Streams struct {
 	Out io.Writer // results
 	Err io.Writer // progress, warnings and errors
 	Env func(string) (string, bool)
+
+	faults app.Faults // for tests of the tests: only the test binary sets them
 }
 
-// Main runs the command line and returns the exit code: 0 done, 1 failed, 2 wrong usage, 3 a check said no.
+// Main runs the command line and returns the exit code: 0 done, 1 failed, 2 wrong usage, 3 a check said no, 4 this
+// machine cannot do it (selftest).
 func Main(ctx context.Context, args []string, s Streams) int {
 	root := newRoot(s)
 	root.SetArgs(args)
@@ -96,7 +101,7 @@ as those platforms do.`,
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return misused("%v", err) })
 	root.AddCommand(
 		serveCommand(s), demoCommand(s), simulateCommand(s), verifyCommand(s), signCommand(s),
-		keygenCommand(s), tokenCommand(s), backupCommand(s), benchCommand(s), versionCommand(s),
+		keygenCommand(s), tokenCommand(s), backupCommand(s), benchCommand(s), selftestCommand(s), versionCommand(s),
 	)
 	return root
 }

@@ -1,221 +1,241 @@
 package cli
 
 import (
-	"bytes"
-	"context"
-	"crypto/sha256"
-	"encoding/json"
 	"fmt"
-	"io"
-	"net"
-	"net/http"
-	"net/http/httptest"
-	"os"
-	"sync"
-	"sync/atomic"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 
-	"github.com/waypost/waypost/dialect"
 	"github.com/waypost/waypost/internal/app"
-	"github.com/waypost/waypost/internal/proof"
-	"github.com/waypost/waypost/internal/simulate"
 )
 
-// killed is a server process that is killed and started again on the same folder and the same addresses.
-type killed struct {
-	t             *testing.T
-	dir           string
-	public, admin string
-	token         string
-	process       *proof.Process
-}
-
-func (k *killed) start() {
-	k.t.Helper()
-	var err error
-	args := []string{"serve", "--dev", "--data", k.dir, "--listen", k.public, "--admin", k.admin, "--low-water", "1MiB", "--log-level", "warn"}
-	if k.process, err = proof.Start(os.Args[0], args, asBinary+"=1", "WAYPOST_TOKEN="+k.token); err != nil {
-		k.t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(k.t.Context(), 60*time.Second)
-	defer cancel()
-	if _, err := k.process.Await(ctx, "  admin ", ""); err != nil {
-		k.t.Fatal(err)
-	}
-}
-
-// freeAddress is an address that nobody listens on: the same one must do for several starts.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
-}
-
-// producer posts messages under known keys and remembers which were acknowledged.
-type producer struct {
-	client *http.Client
-	mu     sync.Mutex
-	sent   map[string][32]byte
-	acked  []string
-}
-
-// post sends until it is acknowledged, as platforms do, but gives up at the deadline. A message that was given up may
-// still arrive; only acknowledged ones must.
-func (p *producer) post(key string, payload []byte, request func() (*http.Request, error), ok func(int) bool) {
-	p.mu.Lock()
-	p.sent[key] = sha256.Sum256(payload)
-	p.mu.Unlock()
-	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
-		req, err := request()
-		if err != nil {
-			return
-		}
-		resp, err := p.client.Do(req)
-		if err != nil {
-			continue
-		}
-		_, _ = io.Copy(io.Discard, resp.Body)
-		_ = resp.Body.Close()
-		if ok(resp.StatusCode) {
-			p.mu.Lock()
-			p.acked = append(p.acked, key)
-			p.mu.Unlock()
-			return
-		}
-	}
-}
-
+// TestKillInTheMiddleLosesNothing kills a server process 50 times under load, at random and at named points of its work,
+// while every platform pushes and a program publishes. WAYPOST_LONG=1 does 500.
 func TestKillInTheMiddleLosesNothing(t *testing.T) {
-	messages, kills := 20_000, 3
-	if testing.Short() {
-		messages, kills = 1_500, 2
+	kills := 50
+	switch {
+	case long():
+		kills = 500
+	case testing.Short() || underRace:
+		kills = 8
 	}
-	const inFlight = 16 // attempts at once to the one endpoint
-	sink := &proof.Sink{Answer: func(_ string, n int, _ http.ResponseWriter, r *http.Request) int {
-		if n == 1 && r.ContentLength%17 == 0 {
-			return http.StatusServiceUnavailable // some need a retry, across the kill
+	seed := seeded(t)
+	rng := rand.New(rand.NewPCG(seed, 1))
+	// A short retention has its steps run all the time, over messages that were delivered.
+	r := newRig(t, "--retention", "1s")
+	r.start("")
+	r.furnish()
+	stop := r.load("k", 5*time.Millisecond)
+	points := map[string]int{}
+	var restarts []time.Duration
+	for i := range kills {
+		point, n := []string{"random", "before-commit", "after-commit", "after-send", "retention"}[i%5], 1+rng.IntN(60)
+		if point == "retention" {
+			n = 1 + rng.IntN(3)
 		}
-		return http.StatusOK
-	}}
-	receiver := httptest.NewServer(sink)
-	defer receiver.Close()
-
-	k := &killed{t: t, dir: t.TempDir(), public: freeAddress(t), admin: freeAddress(t), token: app.NewToken()}
-	k.start()
-	api := newClient("http://"+k.admin, k.token)
-	ctx := t.Context()
-	must := func(err error) {
-		t.Helper()
-		if err != nil {
-			t.Fatalf("%v\n%s", err, k.process.Tail())
+		fault := "sweep:20ms"
+		if point != "random" {
+			fault += fmt.Sprintf(",%s:%d", point, n)
 		}
+		r.kill()
+		restarts = append(restarts, r.restart(fault))
+		if point == "random" {
+			r.acknowledged(rng.IntN(40))
+		} else if !r.fallen(5 * time.Second) {
+			t.Errorf("the point %s was not passed %d times", point, n)
+		}
+		points[point]++
 	}
-	pandapon := app.Dialects()["pandapon"]
-	sending, receiving, err := simulate.Keys(pandapon)
-	must(err)
-	must(api.call(ctx, http.MethodPost, "/app", map[string]any{"uid": "kill", "name": "kill"}, nil))
-	var source struct{ Path string }
-	must(api.call(ctx, http.MethodPost, "/app/kill/source", map[string]any{"uid": "in", "dialect": "pandapon", "settings": receiving}, &source))
-	must(api.call(ctx, http.MethodPost, "/app/kill/endpoint", map[string]any{
-		"uid": "out", "url": receiver.URL, "concurrency": inFlight, "retrySchedule": []float64{0.1, 0.5, 1, 2, 5, 5, 5},
-	}, nil))
-
-	p := &producer{client: &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 64}}, sent: map[string][32]byte{}}
-	var next atomic.Int64
-	var wg sync.WaitGroup
-	for range 32 {
-		wg.Go(func() {
-			for {
-				i := int(next.Add(1)) - 1
-				if i >= messages {
-					return
-				}
-				key := fmt.Sprintf("k%06d", i)
-				payload := fmt.Appendf(nil, `{"key":%q,"filler":"%*d"}`, key, i%40+1, i)
-				if i%2 == 0 {
-					p.post(key, payload, k.push(pandapon, sending, source.Path, payload), func(s int) bool { return s == 200 })
-				} else {
-					p.post(key, payload, k.publish(key, payload), func(s int) bool { return s == 202 || s == 409 })
-				}
-			}
-		})
+	r.kill()
+	r.start("sweep:20ms")
+	stop()
+	v := r.settle(20 * time.Second)
+	slices.Sort(restarts)
+	t.Logf("%d kills (%v), %d acknowledged, %d lost, %d attempts made again; serving again after %v (median), %v (worst)",
+		v.Crashes, points, v.Acknowledged, len(v.Lost), v.Repeats, restarts[len(restarts)/2].Round(time.Millisecond), restarts[len(restarts)-1].Round(time.Millisecond))
+	if !v.OK() {
+		t.Errorf("%v\n%s", v, r.process.Tail())
 	}
-	restarts := k.nemesis(&next, messages, kills)
-	wg.Wait()
-
-	var got proof.Check
-	for end := time.Now().Add(90 * time.Second); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
-		if got = proof.Compare(p.sent, p.acked, sink.Arrivals()); len(got.Lost) == 0 {
-			break
+	for name := range app.Dialects() {
+		if v.Ways[name] == 0 || v.Ways["api-to-"+name] == 0 {
+			t.Errorf("%s took no part: %v", name, v.Ways)
 		}
 	}
-	t.Logf("%d kills, accepting again after %v: %v", kills, restarts, got)
-	if !got.OK() {
-		t.Errorf("%v; lost %v\n%s", got, clipped(got.Lost), k.process.Tail())
-	}
-	if got.Acknowledged != messages {
-		t.Errorf("%d of %d messages were never acknowledged", messages-got.Acknowledged, messages)
-	}
-	// What was in flight, and what was judged and not yet recorded, is sent again; each is bounded by the endpoint's concurrency.
-	if limit := kills * 2 * inFlight; got.Duplicates > limit {
-		t.Errorf("%d duplicates; %d kills with a concurrency of %d allow %d", got.Duplicates, kills, inFlight, limit)
-	}
-	if err := k.process.Stop(30 * time.Second); err != nil {
+	if err := r.process.Stop(30 * time.Second); err != nil {
 		t.Errorf("stop in good order: %v", err)
 	}
 }
 
-// nemesis kills the process whenever another share of the messages is under way, and starts it again at once. It returns
-// how long each start took until the front door answered.
-func (k *killed) nemesis(next *atomic.Int64, messages, kills int) []time.Duration {
-	var took []time.Duration
-	for i := range kills {
-		for int(next.Load()) < messages*(i+1)/(kills+1) {
-			time.Sleep(2 * time.Millisecond)
+// TestKillDuringAMigration kills the process while it makes its tables; the next start makes them.
+func TestKillDuringAMigration(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	for range 2 { // what a killed migration left is built on by another that is killed
+		r.launch("migration:1")
+		if !r.fallen(20 * time.Second) {
+			t.Fatalf("the point was never reached:\n%s", r.process.Tail())
 		}
-		if err := k.process.Kill(); err != nil {
-			k.t.Errorf("kill: %v", err)
-		}
-		began := time.Now()
-		k.start()
-		took = append(took, time.Since(began).Round(time.Millisecond))
 	}
-	return took
+	r.start("")
+	r.furnish()
+	stop := r.load("k", 5*time.Millisecond)
+	r.acknowledged(50)
+	stop()
+	if v := r.settle(10 * time.Second); !v.OK() {
+		t.Error(v)
+	}
 }
 
-func (k *killed) push(d *dialect.Dialect, s dialect.Settings, path string, payload []byte) func() (*http.Request, error) {
-	return func() (*http.Request, error) {
-		now := time.Now()
-		signed, err := d.Sign(s, dialect.Outbound{EventType: "ORDER_CREATE", Payload: payload, Created: now, Now: now})
+// TestSIGTERMUnderLoadDrains stops a server at random moments under load: nothing is lost, and nothing is sent twice.
+func TestSIGTERMUnderLoadDrains(t *testing.T) {
+	rounds := 6
+	switch {
+	case long():
+		rounds = 60
+	case testing.Short() || underRace:
+		rounds = 2
+	}
+	rng := rand.New(rand.NewPCG(seeded(t), 2))
+	r := newRig(t)
+	r.start("")
+	r.furnish()
+	stop := r.load("k", 5*time.Millisecond)
+	for range rounds {
+		r.acknowledged(1 + rng.IntN(100))
+		time.Sleep(time.Duration(rng.IntN(10_000)) * time.Microsecond)
+		if err := r.process.StopBy(syscall.SIGTERM, 30*time.Second); err != nil {
+			t.Errorf("the exit code is not 0: %v\n%s", err, r.process.Tail())
+		}
+		r.start("")
+	}
+	stop()
+	v := r.settle(20 * time.Second)
+	t.Logf("%d stops by SIGTERM, %d acknowledged, %d lost, %d sent twice", rounds, v.Acknowledged, len(v.Lost), len(v.Again)+v.Repeats)
+	if !v.OK() || v.Repeats > 0 {
+		t.Errorf("%v\n%s", v, r.process.Tail())
+	}
+}
+
+// TestKillDuringRetriesLosesNone kills a server while everything that it has waits for its second attempt or is on it.
+func TestKillDuringRetriesLosesNone(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.start("")
+	r.furnish()
+	r.mood.Down.Store(true)
+	stop := r.load("k", 2*time.Millisecond)
+	r.acknowledged(100)
+	stop()
+	time.Sleep(100 * time.Millisecond) // first attempts are over, further ones under way
+	r.kill()
+	r.mood.Down.Store(false)
+	r.start("")
+	v := r.settle(10 * time.Second)
+	if !v.OK() || v.Acknowledged < 100 {
+		t.Errorf("%v\n%s", v, r.process.Tail())
+	}
+}
+
+// TestASecondProcessOnOneFolderIsRefused says which folder, what to do, and does no harm to the first.
+func TestASecondProcessOnOneFolderIsRefused(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.start("")
+	r.furnish()
+	other := newRig(t)
+	other.dir = r.dir
+	other.launch("")
+	if code := other.process.Wait(); code != 1 {
+		t.Errorf("exit code %d", code)
+	}
+	said := other.process.Tail()
+	for _, want := range []string{r.dir, "another process uses this folder", "stop it, or give this one a folder of its own"} {
+		if !strings.Contains(said, want) {
+			t.Errorf("it does not say %q:\n%s", want, said)
+		}
+	}
+	if err := r.process.Stop(20 * time.Second); err != nil {
+		t.Errorf("the first one: %v", err)
+	}
+}
+
+// TestAnErrorOfTheDiskEndsTheProcess: after a failed fsync nobody can say what is on the disk. The server takes nothing
+// more, exits with a code that is not 0 and says what happened; the next start recovers from what the disk holds.
+func TestAnErrorOfTheDiskEndsTheProcess(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.start("")
+	r.furnish()
+	if err := r.process.Stop(20 * time.Second); err != nil {
+		t.Fatal(err)
+	}
+	r.start("sync-error:60")
+	stop := r.load("k", 2*time.Millisecond)
+	from := time.Now()
+	code := r.process.Wait()
+	r.ledger.Crashed(from, time.Now())
+	said := r.process.Tail()
+	if code != 1 {
+		t.Errorf("exit code %d", code)
+	}
+	for _, want := range []string{"the store is broken", "input/output error", "start again to recover"} {
+		if !strings.Contains(said, want) {
+			t.Errorf("it does not say %q:\n%s", want, said)
+		}
+	}
+	r.start("")
+	stop()
+	if v := r.settle(10 * time.Second); !v.OK() || v.Acknowledged == 0 {
+		t.Errorf("%v\n%s", v, r.process.Tail())
+	}
+}
+
+// TestAFullDiskIsNoEnd: the server stays up and tells everybody to come again; what it had acknowledged is there when the
+// next start finds room.
+func TestAFullDiskIsNoEnd(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.start("")
+	r.furnish()
+	if err := r.process.Stop(20 * time.Second); err != nil {
+		t.Fatal(err)
+	}
+	r.start("full:40")
+	stop := r.load("k", 2*time.Millisecond)
+	way := r.around.API("probe", "to.standard", "to-standard")
+	refused := false
+	for end := time.Now().Add(20 * time.Second); !refused && time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		payload := []byte(`{"key":"probe"}`)
+		r.ledger.Sent("probe", "probe", "to-standard", payload)
+		req, err := way.Request(t.Context(), "probe", payload)
 		if err != nil {
-			return nil, err
+			t.Fatal(err)
 		}
-		req, err := http.NewRequestWithContext(k.t.Context(), signed.Method, "http://"+k.public+path, bytes.NewReader(signed.Body))
-		if err == nil {
-			req.Header = signed.Header
-		}
-		return req, err
-	}
-}
-
-func (k *killed) publish(key string, payload []byte) func() (*http.Request, error) {
-	return func() (*http.Request, error) {
-		body, err := json.Marshal(map[string]any{"eventType": "kill.test", "eventId": key, "payload": json.RawMessage(payload)})
+		resp, err := r.client.Do(req)
 		if err != nil {
-			return nil, err
+			t.Fatalf("%v\n%s", err, r.process.Tail())
 		}
-		req, err := http.NewRequestWithContext(k.t.Context(), http.MethodPost, "http://"+k.admin+"/api/v1/app/kill/msg", bytes.NewReader(body))
-		if err == nil {
-			req.Header.Set("Authorization", "Bearer "+k.token)
-			req.Header.Set("Content-Type", "application/json")
+		_ = resp.Body.Close()
+		refused = resp.StatusCode/100 == 5
+		if !refused && resp.StatusCode != 202 && resp.StatusCode != 409 {
+			t.Fatalf("answered %s", resp.Status)
 		}
-		return req, err
+	}
+	if !refused {
+		t.Error("it never refused")
+	}
+	select {
+	case <-r.process.Ended():
+		t.Errorf("it ended:\n%s", r.process.Tail())
+	case <-time.After(200 * time.Millisecond):
+	}
+	r.kill()
+	r.start("")
+	stop()
+	if v := r.settle(10 * time.Second); !v.OK() || v.Acknowledged == 0 {
+		t.Errorf("%v\n%s", v, r.process.Tail())
 	}
 }
-
-func clipped(list []string) []string { return list[:min(len(list), 10)] }

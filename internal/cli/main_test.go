@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/signal"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -15,9 +16,11 @@ const asBinary = "WAYPOST_TEST_AS_BINARY"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(asBinary) != "" {
-		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 		defer stop()
-		os.Exit(Main(ctx, os.Args[1:], OSStreams()))
+		s := OSStreams()
+		s.faults = faultsOf(os.Getenv(testFaults))
+		os.Exit(Main(ctx, os.Args[1:], s))
 	}
 	os.Exit(m.Run())
 }

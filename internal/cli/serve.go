@@ -22,7 +22,7 @@ first start: the token is printed once, the key is kept in the data folder.`,
 				return err
 			}
 			o := f.Options
-			o.Announce, o.Version = s.Err, Version
+			o.Announce, o.Version, o.Faults = s.Err, Version, s.faults
 			if err := app.Run(cmd.Context(), o); err != nil {
 				return failed(err, "")
 			}

@@ -106,6 +106,7 @@ func (e *Engine) attempt(ctx context.Context, f *flight, r egress.Request) (rule
 	ctx, cancel := context.WithDeadline(ctx, f.at.Add(t.timeout))
 	defer cancel()
 	resp, err := t.send(ctx, r)
+	e.o.Faults.At("after-send")
 	ruled = &ruling{status: resp.Status, response: resp.Body}
 	if err != nil {
 		ruled.verdict, ruled.reason, ruled.failure = hook.Retry, err.Error(), egress.KindProtocol

@@ -54,6 +54,14 @@ type Options struct {
 	KeepPayloads time.Duration // retention of content; 0 = as long as the message
 	SweepEvery   time.Duration // between rounds of retention; 0 = 1 min
 	BeatEvery    time.Duration // between notes that the process is alive; 0 = 5 s
+
+	Faults Faults
+}
+
+// Faults are for tests of the tests; the program never sets them.
+type Faults struct {
+	NoRescue bool               // what is pending at the start is not read
+	At       func(point string) // called at "after-send": an attempt has its answer, and nothing is recorded yet; nil = nobody is called
 }
 
 // Sender delivers one request by other means than HTTP. Its errors are *egress.Errors.
@@ -80,6 +88,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Jitter == nil {
 		o.Jitter = upToATenth
+	}
+	if o.Faults.At == nil {
+		o.Faults.At = func(string) {}
 	}
 	orInt(&o.Workers, 256)
 	orInt(&o.MaxInFlight, 2048)
@@ -172,6 +183,9 @@ func (e *Engine) Start(ctx context.Context) error {
 	pending, err := e.o.Store.Pending(ctx)
 	if err != nil {
 		return err
+	}
+	if e.o.Faults.NoRescue {
+		pending = nil
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()

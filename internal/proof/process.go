@@ -3,6 +3,7 @@ package proof
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -18,6 +19,7 @@ type Process struct {
 	cmd   *exec.Cmd
 	lines chan string
 	done  chan struct{}
+	reap  func() error // waits for its end; the same answer every time
 
 	mu   sync.Mutex
 	tail []string // the last lines that it printed, for errors
@@ -38,8 +40,19 @@ func Start(path string, args []string, extra ...string) (*Process, error) {
 		return nil, fmt.Errorf("start %s: %w", path, err)
 	}
 	_ = w.Close()
+	p.reap = sync.OnceValue(p.cmd.Wait)
 	go p.read(r)
 	return p, nil
+}
+
+// Ended is closed when it has ended by whatever cause.
+func (p *Process) Ended() <-chan struct{} { return p.done }
+
+// Wait waits for its end and returns its exit code, -1 when a signal ended it.
+func (p *Process) Wait() int {
+	<-p.done
+	_ = p.reap() // says the same as the code
+	return p.cmd.ProcessState.ExitCode()
 }
 
 func (p *Process) read(r io.ReadCloser) {
@@ -87,22 +100,25 @@ func (p *Process) Tail() string {
 
 // Kill ends it as a power button does: no handler runs.
 func (p *Process) Kill() error {
-	if err := p.cmd.Process.Kill(); err != nil {
+	if err := p.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return err
 	}
 	<-p.done
-	_ = p.cmd.Wait() // "signal: killed" is what was wanted
+	_ = p.reap() // "signal: killed" is what was wanted
 	return nil
 }
 
 // Stop asks it to stop and waits for that; after the patience it is killed, which is an error.
-func (p *Process) Stop(patience time.Duration) error {
-	if err := p.cmd.Process.Signal(os.Interrupt); err != nil {
+func (p *Process) Stop(patience time.Duration) error { return p.StopBy(os.Interrupt, patience) }
+
+// StopBy is Stop with another signal.
+func (p *Process) StopBy(signal os.Signal, patience time.Duration) error {
+	if err := p.cmd.Process.Signal(signal); err != nil {
 		return err
 	}
 	select {
 	case <-p.done:
-		return p.cmd.Wait()
+		return p.reap()
 	case <-time.After(patience):
 		_ = p.Kill()
 		return fmt.Errorf("did not stop within %s and was killed:\n%s", patience, p.Tail())

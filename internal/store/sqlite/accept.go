@@ -3,6 +3,7 @@ package sqlite
 import (
 	"bytes"
 	"context"
+	"slices"
 
 	"github.com/waypost/waypost/internal/hook"
 )
@@ -48,7 +49,8 @@ func (db *DB) Accept(ctx context.Context, batch []hook.Accept) ([]hook.Accepted,
 		entries[i].prepare(&batch[i], &out[i])
 		size += entries[i].weight()
 	}
-	err := db.write(ctx, &request{kind: forAccept, rows: len(batch), bytes: size, run: func(t *tx) error {
+	repeats := func() bool { return !slices.ContainsFunc(out, func(a hook.Accepted) bool { return !a.Duplicate }) }
+	err := db.write(ctx, &request{kind: forAccept, rows: len(batch), bytes: size, repeats: repeats, run: func(t *tx) error {
 		for i := range entries {
 			if err := t.accept(&entries[i]); err != nil {
 				return err

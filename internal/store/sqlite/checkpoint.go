@@ -67,6 +67,9 @@ func (p *checkpointer) after(w *writer) error {
 	step := p.db.o.LogPages
 	if w.logPages-p.last >= step {
 		p.last = w.logPages
+		if p.db.o.Faults.InStep {
+			return p.db.logError(passive(p.conn))
+		}
 		select {
 		case p.copy <- struct{}{}:
 		default: // one is under way, and another asked for

@@ -15,6 +15,7 @@ import (
 type conn struct {
 	*sqlite3.Conn
 	stmts map[string]*stmt
+	at    func(point string) // Faults.At
 }
 
 const (
@@ -76,7 +77,7 @@ func openConn(uri string, flags sqlite3.OpenFlag, cacheKiB int) (*conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &conn{Conn: sc, stmts: map[string]*stmt{}}
+	c := &conn{Conn: sc, stmts: map[string]*stmt{}, at: func(string) {}}
 	err = sc.BusyTimeout(busyTimeout)
 	if err == nil {
 		err = sc.Exec(fmt.Sprintf(`PRAGMA cache_size=-%d; PRAGMA temp_store=MEMORY; PRAGMA foreign_keys=OFF; PRAGMA trusted_schema=OFF`, cacheKiB))

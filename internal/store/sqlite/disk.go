@@ -24,10 +24,12 @@ import (
 //   - files are readable by their owner only;
 //   - the first error of the system is kept, because SQLite passes on a code alone.
 type disk struct {
-	name  string
-	inner vfs.VFS
-	os    bool // the files are real ones
-	cause atomic.Pointer[error]
+	name   string
+	inner  vfs.VFS
+	os     bool // the files are real ones
+	noSync bool // Faults.NoSync
+	cause  atomic.Pointer[error]
+	log    atomic.Pointer[logFile] // the writer's: the first that was opened
 }
 
 // mountDisk registers a disk over the VFS of a name, "" for the operating system's. The caller unmounts it.
@@ -55,11 +57,16 @@ func (d *disk) keep(err error) error {
 	if err == nil {
 		return nil
 	}
-	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+	if isNoSpace(err) {
 		return vfs.SystemError(err, sqlite3.FULL)
 	}
 	d.cause.CompareAndSwap(nil, &err)
 	return err
+}
+
+// isNoSpace says whether the system found the disk full.
+func isNoSpace(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }
 
 // Open is for SQLite, which calls OpenFilename instead.
@@ -80,7 +87,9 @@ func (d *disk) OpenFilename(name *vfs.Filename, flags vfs.OpenFlag) (vfs.File, v
 	}
 	file := diskFile{File: f, disk: d}
 	if flags&vfs.OPEN_WAL != 0 {
-		return &logFile{diskFile: file}, flags, nil
+		log := &logFile{diskFile: file}
+		d.log.CompareAndSwap(nil, log)
+		return log, flags, nil
 	}
 	return &file, flags, nil
 }
@@ -146,6 +155,9 @@ func (f *diskFile) WriteAt(p []byte, off int64) (int, error) {
 
 // Sync keeps the code of a failed fsync whatever the reason: what it was to make certain may be lost.
 func (f *diskFile) Sync(flags vfs.SyncFlag) error {
+	if f.disk.noSync {
+		return nil
+	}
 	err := f.File.Sync(flags)
 	if err != nil {
 		f.disk.cause.CompareAndSwap(nil, &err)

@@ -74,6 +74,7 @@ func apply(c *conn, number int, sql string) error {
 		err = c.Exec(fmt.Sprintf(`PRAGMA user_version = %d`, number))
 	}
 	if err == nil {
+		c.at(AtMigration)
 		err = c.Exec(`COMMIT`)
 	}
 	if err != nil && !c.GetAutocommit() {

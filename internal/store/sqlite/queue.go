@@ -25,6 +25,9 @@ type request struct {
 	state atomic.Int32
 	done  chan struct{}
 	err   error
+
+	repeats func() bool // for Faults: whether run found nothing new
+	early   bool        // a fault has answered already
 }
 
 type requestKind int

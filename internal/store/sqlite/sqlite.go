@@ -54,6 +54,8 @@ type Options struct {
 	LogPages int
 	// VFS names the driver's VFS beneath the store. "" = the operating system's; tests use package powercut's.
 	VFS string
+	// Faults are for tests of the tests; the program never sets them.
+	Faults Faults
 }
 
 // The defaults of Options.
@@ -147,6 +149,7 @@ func Open(ctx context.Context, o Options) (_ *DB, err error) {
 		return nil, err
 	}
 	undo = append(undo, db.disk.unmount)
+	db.disk.noSync = db.o.Faults.NoSync
 	if err := db.makeFiles(); err != nil {
 		return nil, err
 	}

@@ -68,6 +68,7 @@ func (db *DB) Sweep(ctx context.Context, s store.Sweep) (done store.Swept, more 
 			}
 			more = more || again
 		}
+		db.o.Faults.at(AtRetention)
 		return nil
 	}})
 	if err != nil {

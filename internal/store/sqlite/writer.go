@@ -34,6 +34,10 @@ func (db *DB) newWriter(ctx context.Context) (_ *writer, err error) {
 		w.logPages = pages
 		return nil
 	})
+	c.at = db.o.Faults.at
+	if err := w.certifyLog(); err != nil {
+		return nil, err
+	}
 	if err := migrate(ctx, c); err != nil {
 		return nil, err
 	}
@@ -150,6 +154,8 @@ func (db *DB) try(group []*request) error {
 		err = t.flush()
 	}
 	if err == nil {
+		db.answerEarly(group)
+		db.o.Faults.at(AtBeforeCommit)
 		err = w.query(`COMMIT`).exec()
 	}
 	if err != nil {
@@ -161,12 +167,16 @@ func (db *DB) try(group []*request) error {
 		}
 		return err
 	}
+	db.o.Faults.at(AtAfterCommit)
 	t.tell(db.o.Changed)
 	return nil
 }
 
 func answer(group []*request, err error) {
 	for _, r := range group {
+		if r.early { // by a fault
+			continue
+		}
 		if err != nil {
 			r.err = err
 		}

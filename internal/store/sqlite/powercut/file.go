@@ -11,7 +11,8 @@ import (
 
 // A file is its present content, what of it is certain, and what lies between.
 type file struct {
-	named   bool // its name survives a cut
+	base    string // its name without the folder, for the trace
+	named   bool   // its name survives a cut
 	now     []byte
 	durable []byte
 	pending []change // unsynced, oldest first
@@ -113,8 +114,10 @@ func (f *file) readAt(p []byte, off int64) (int, error) {
 	return n, nil
 }
 
-// The errors of the system, wrapped as the os package wraps them.
-func errIO(op string) error   { return &fs.PathError{Op: op, Path: "powercut", Err: syscall.EIO} }
-func errFull(op string) error { return &fs.PathError{Op: op, Path: "powercut", Err: syscall.ENOSPC} }
+// failed is an error of the system, wrapped as the os package wraps them.
+func failed(op string, err error) error { return &fs.PathError{Op: op, Path: "powercut", Err: err} }
+
+func errIO(op string) error   { return failed(op, syscall.EIO) }
+func errFull(op string) error { return failed(op, syscall.ENOSPC) }
 
 func sortedNames(m map[string]*file) []string { return slices.Sorted(maps.Keys(m)) }

@@ -32,7 +32,7 @@ func (d *Disk) Open(name string, flags vfs.OpenFlag) (vfs.File, vfs.OpenFlag, er
 	case f != nil && flags&vfs.OPEN_EXCLUSIVE != 0:
 		return nil, flags, sqlite3.CANTOPEN
 	case f == nil:
-		f = &file{}
+		f = &file{base: filepath.Base(name)}
 		d.files[name] = f
 	}
 	h := &handle{disk: d, boot: d.boot, file: f, readOnly: flags&vfs.OPEN_READONLY != 0}
@@ -61,8 +61,10 @@ func (d *Disk) Delete(name string, syncDir bool) error {
 	if f == nil {
 		return sqlite3.IOERR_DELETE_NOENT
 	}
-	if d.step() {
-		d.cut()
+	if err := d.fails(Delete); err != nil {
+		return failed("delete", err)
+	}
+	if d.step(Delete, f, 0, 0) {
 		return errIO("delete")
 	}
 	delete(d.files, name)
@@ -124,6 +126,10 @@ func (h *handle) ReadAt(p []byte, off int64) (int, error) {
 	if err := h.begin("read"); err != nil {
 		return 0, err
 	}
+	if err := h.disk.fails(Read); err != nil {
+		n, _ := h.file.readAt(p[:len(p)/2], off)
+		return n, failed("read", err)
+	}
 	return h.file.readAt(p, off)
 }
 
@@ -136,10 +142,15 @@ func (h *handle) WriteAt(p []byte, off int64) (int, error) {
 	if grow > 0 && h.disk.capacity >= 0 && h.disk.used+grow > h.disk.capacity {
 		return 0, errFull("write")
 	}
+	if err := h.disk.fails(Write); err != nil {
+		half := min(grow, max(0, off+int64(len(p)/2)-int64(len(h.file.now))))
+		h.disk.used += half
+		h.file.do(change{off, append([]byte{}, p[:len(p)/2]...)})
+		return len(p) / 2, failed("write", err)
+	}
 	h.disk.used += grow
 	h.file.do(change{off, append([]byte{}, p...)})
-	if h.disk.step() {
-		h.disk.cut()
+	if h.disk.step(Write, h.file, off, int64(len(p))) {
 		return 0, errIO("write")
 	}
 	return len(p), nil
@@ -150,10 +161,12 @@ func (h *handle) Truncate(size int64) error {
 	if err := h.begin("truncate"); err != nil {
 		return err
 	}
+	if err := h.disk.fails(Truncate); err != nil {
+		return failed("truncate", err)
+	}
 	h.disk.used += size - int64(len(h.file.now))
 	h.file.do(change{off: size})
-	if h.disk.step() {
-		h.disk.cut()
+	if h.disk.step(Truncate, h.file, size, 0) {
 		return errIO("truncate")
 	}
 	return nil
@@ -164,13 +177,11 @@ func (h *handle) Sync(vfs.SyncFlag) error {
 	if err := h.begin("sync"); err != nil {
 		return err
 	}
-	if h.disk.step() {
-		h.disk.cut()
-		return errIO("sync")
-	}
-	h.disk.syncs++
-	if h.disk.syncs == h.disk.badSync {
+	if err := h.disk.fails(Sync); err != nil {
 		h.file.pending = nil // gone for good, though reads still show it
+		return failed("sync", err)
+	}
+	if h.disk.step(Sync, h.file, 0, 0) {
 		return errIO("sync")
 	}
 	h.file.sync()
