@@ -8,7 +8,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/waypost/waypost/dialect"
@@ -75,7 +74,7 @@ func TestHeldDeliveriesGoOutWhenTheyMay(t *testing.T) {
 					t.Errorf("%d requests while held", n)
 				}
 				w.update(ep, c.free)
-				synctest.Wait()
+				settled()
 				if list := w.seen(""); len(list) != 310 || list[309].at != 2*time.Hour {
 					t.Errorf("%d requests afterwards", len(list))
 				}
@@ -87,13 +86,13 @@ func TestHeldDeliveriesGoOutWhenTheyMay(t *testing.T) {
 func TestAnAttemptThatWasBeingPreparedDoesNotStart(t *testing.T) {
 	broken(t, func(o *Options) { o.CacheBytes = 1 }, func(w *world, f *flaky) {
 		ep := w.endpoint("a", nil)
-		synctest.Wait()
+		settled()
 		hold := make(chan struct{})
 		f.mu.Lock()
 		f.hold = hold
 		f.mu.Unlock()
 		m := w.publish(1, nil)[0]
-		synctest.Wait() // its message is being read
+		settled() // its message is being read
 		w.update(ep, func(e *hook.Endpoint) { e.Paused = true })
 		close(hold)
 		time.Sleep(time.Hour)
@@ -140,13 +139,13 @@ func TestADisabledAndEnabledEndpointGetsNothingThatWasCanceled(t *testing.T) {
 		broken(t, nil, func(w *world, f *flaky) {
 			ep := w.endpoint("a", func(e *hook.Endpoint) { e.Paused = true })
 			w.publish(20, nil)
-			synctest.Wait()
+			settled()
 			hold := make(chan struct{})
 			f.mu.Lock()
 			f.hold = hold
 			f.mu.Unlock()
 			ep = w.update(ep, func(e *hook.Endpoint) { e.Paused = false })
-			synctest.Wait() // the deliveries are read but not yet handed over
+			settled() // the deliveries are read but not yet handed over
 			offOn(w, ep)
 			close(hold)
 			time.Sleep(time.Hour)
@@ -187,7 +186,7 @@ func TestAResendNeverTouchesTheSchedule(t *testing.T) {
 			time.Sleep(time.Minute)
 			before := w.delivery(m, ep)
 			resend(w, m, ep)
-			synctest.Wait()
+			settled()
 			if after := w.delivery(m, ep); after != before {
 				t.Errorf("the delivery was %+v and is %+v", before, after)
 			}
@@ -310,7 +309,7 @@ func TestStop(t *testing.T) {
 			w.must(w.db.Close())
 			w.answer(status(200))
 			w.open()
-			synctest.Wait()
+			time.Sleep(time.Second)
 			if got := w.counts(); got.Delivered != 5 {
 				t.Errorf("after the start: %+v", got)
 			}
@@ -329,7 +328,7 @@ func TestStop(t *testing.T) {
 			other := New(w.e.o)
 			w.must(other.Stop(context.Background()))
 			w.must(other.Start(context.Background()))
-			synctest.Wait()
+			settled()
 			if other.Stats().InFlight != 0 {
 				t.Error("started after its stop")
 			}
@@ -348,7 +347,7 @@ func TestNothingIsLostOverARestart(t *testing.T) {
 		w.answer(status(200))
 		w.open()
 		w.publish(1, nil)
-		synctest.Wait()
+		time.Sleep(time.Second) // a store that was just opened may make a reader wait for a moment
 		if got := w.counts(); got.Delivered != 101 {
 			t.Errorf("%+v", got)
 		}

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/waypost/waypost/internal/hook"
@@ -277,7 +276,7 @@ func TestABreakerProbes(t *testing.T) {
 			w.answer(status(500))
 			ep := w.endpoint("a", func(e *hook.Endpoint) { e.Schedule = []time.Duration{24 * time.Hour} })
 			list := w.publish(200, nil)
-			synctest.Wait()
+			settled()
 			if n := len(w.seen("")); n < 10 || n > 15 {
 				t.Errorf("%d requests before it opened, want 10 and what was in flight beside them", n)
 			}
@@ -315,7 +314,7 @@ func TestABreakerProbes(t *testing.T) {
 			time.Sleep(10 * time.Minute)
 			w.answer(status(200))
 			w.must(w.db.Resend(context.Background(), w.app, m.ID, ep.ID, time.Now()))
-			synctest.Wait()
+			settled()
 			if d := w.delivery(m, ep); d.State != hook.Delivered {
 				t.Errorf("%+v", d)
 			}

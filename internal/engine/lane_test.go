@@ -6,7 +6,6 @@ import (
 	"slices"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/waypost/waypost/internal/hook"
@@ -25,11 +24,11 @@ func TestADeadEndpointDelaysNoOther(t *testing.T) {
 			w.endpoint(fmt.Sprintf("dead%d", i), nil)
 		}
 		w.publish(50, nil) // every dead endpoint has more to do than there are places
-		synctest.Wait()
+		settled()
 		w.endpoint("good", nil)
 		time.Sleep(time.Second)
 		w.publish(30, nil)
-		synctest.Wait()
+		settled()
 		for _, a := range w.seen("good.example") {
 			if a.at != time.Second {
 				t.Errorf("arrived at %v, want 1s", a.at)
@@ -158,7 +157,7 @@ func TestEndpointsThatFailLeavePlacesForThoseThatWork(t *testing.T) {
 		time.Sleep(time.Second)
 		w.endpoint("good", nil)
 		w.publish(1, nil)
-		synctest.Wait()
+		settled()
 		if list := w.seen("good.example"); len(list) != 1 || list[0].at != time.Second {
 			t.Errorf("arrived at %v", times(list))
 		}
@@ -249,7 +248,7 @@ func TestABacklogIsReadInWindows(t *testing.T) {
 		})
 		w.update(ep, func(e *hook.Endpoint) { e.Paused = false })
 		time.Sleep(time.Second)
-		synctest.Wait()
+		settled()
 		mu.Lock()
 		defer mu.Unlock()
 		if got := w.counts(); got.Delivered != n || got.Pending != 0 {

@@ -126,7 +126,7 @@ func (e *Engine) source(ctx context.Context, id hook.SourceID) (*source, error) 
 	return s, nil
 }
 
-// describe adds what is known of a received message beside its payload, every value as encodeValue writes it:
+// describe adds what is known of a message beside its payload, every value as encodeValue writes it:
 //
 //	waypost-event-type           the event type
 //	waypost-event-id             the platform's id of the message, where it has one
@@ -135,9 +135,6 @@ func (e *Engine) source(ctx context.Context, id hook.SourceID) (*source, error) 
 //	waypost-platform-incomplete  "true" when the envelope is too long for headers and was cut
 //	waypost-unreadable           why the payload is delivered as it came in
 func describe(h http.Header, m *hook.Message, unread string) {
-	if m.Source == 0 && len(m.Platform) == 0 {
-		return
-	}
 	h["waypost-event-type"] = []string{encodeValue(m.EventType)}
 	if m.EventID != "" {
 		h["waypost-event-id"] = []string{encodeValue(m.EventID)}
