@@ -37,7 +37,7 @@ type Dialect struct {
 	// encrypts fields or the whole. nil = nothing is ever encrypted.
 	Decrypt func(s Settings, payload []byte, platform map[string]string) ([]byte, error)
 
-	// Sign makes the request that delivers a message in this dialect.
+	// Sign makes the request that delivers a message in this dialect. CannotSend is its error for a message that never can be.
 	Sign func(Settings, Outbound) (Request, error)
 
 	// Handshake makes the request of the platform console's "Verify", and the judge of its answer. nil = none known.

@@ -68,9 +68,9 @@ func sendable(s dialect.Settings, o dialect.Outbound) error {
 	case !validAppID(s.Get(fAppID)):
 		return dialect.Refuse(dialect.ReasonSettings, "setting "+fAppID, "is not set or not an application's id")
 	case o.EventType == "" || len(o.EventType) > maxEventType || !plain(o.EventType):
-		return fmt.Errorf("event type: must be 1 to %d printable ASCII characters to be sent as msg_method", maxEventType)
+		return dialect.CannotSend("event type: must be 1 to %d printable ASCII characters to be sent as msg_method", maxEventType)
 	case len(o.Payload) == 0:
-		return fmt.Errorf("payload: is empty; Alipay never sends empty content")
+		return dialect.CannotSend("payload: is empty; Alipay never sends empty content")
 	}
 	return nil
 }
@@ -95,7 +95,7 @@ func outgoingContent(s dialect.Settings, charset string, payload []byte) (text s
 func notifyID(o dialect.Outbound) (string, error) {
 	if id := o.Platform[pNotifyID]; id != "" {
 		if len(id) > maxSentNotifyID || !plain(id) {
-			return "", fmt.Errorf("platform member %s: must be at most %d printable ASCII characters", pNotifyID, maxSentNotifyID)
+			return "", dialect.CannotSend("platform member %s: must be at most %d printable ASCII characters", pNotifyID, maxSentNotifyID)
 		}
 		return id, nil
 	}
@@ -111,7 +111,7 @@ func signedForm(s dialect.Settings, charset string, rule Rule, params []Param) (
 		return dialect.Request{}, err
 	}
 	if name := ambiguous(params); name != "" {
-		return dialect.Request{}, fmt.Errorf("parameter %s: holds the text of further parameters, which a receiver could not tell apart", name)
+		return dialect.Request{}, dialect.CannotSend("parameter %s: holds the text of further parameters, which a receiver could not tell apart", name)
 	}
 	sig, err := key.Sign(s.Or(fSignType, RSA2), Canonical(rule, params))
 	if err != nil {

@@ -211,5 +211,8 @@ func (h *Handler) resend(ctx context.Context, in *resendInput) (*output[emptyOut
 	if e.Disabled {
 		return nil, conflict("the endpoint is disabled: enable it before sending to it")
 	}
+	if e.RequireVerified && e.Verification.State != hook.VerificationPassed {
+		return nil, conflict("the endpoint gets nothing before it is verified: POST …/endpoint/%s/verify", e.ID)
+	}
 	return &output[emptyOut]{}, h.Store.Resend(ctx, m.App, m.ID, e.ID, h.now())
 }

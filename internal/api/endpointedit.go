@@ -51,7 +51,8 @@ func (h *Handler) edit(ctx context.Context, app hook.Application, e *hook.Endpoi
 		// What an application points somewhere may not reach into the organisation's networks.
 		e.PublicOnly = true
 	}
-	if d != nil && (e.URL != before.URL || e.Dialect != before.Dialect || e.Profile != before.Profile) {
+	// A file is judged as a whole: its allow list may have changed although its endpoint has not.
+	if d != nil && (who.declaring || e.URL != before.URL || e.Dialect != before.Dialect || e.Profile != before.Profile) {
 		httpsOnly := !h.Dev && d.Policy != nil && d.Policy(dialect.Settings(merged)).HTTPSOnly
 		if err := h.checkURL(ctx, &p, app, e, httpsOnly); err != nil {
 			return err

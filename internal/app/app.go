@@ -263,7 +263,7 @@ func (a *App) accepting() error {
 	if a.stopping.Load() {
 		return errStopping
 	}
-	return nil
+	return a.store.Accepting()
 }
 
 // serve runs an HTTP server on a listener and stops it in the teardown.

@@ -3,6 +3,7 @@ package app
 import (
 	"crypto/tls"
 	"fmt"
+	"log/slog"
 	"net"
 	"os"
 	"strconv"
@@ -26,7 +27,7 @@ func listeners(o Options) (public, admin net.Listener, err error) {
 		return nil, nil, err
 	}
 	if o.TLSCert != "" {
-		cert := &certificate{cert: o.TLSCert, key: o.TLSKey}
+		cert := &certificate{cert: o.TLSCert, key: o.TLSKey, log: o.Log}
 		if _, err := cert.get(nil); err != nil {
 			_ = public.Close()
 			_ = admin.Close()
@@ -82,10 +83,11 @@ func inheritedListeners(getenv func(string) string, pid int) (map[string]net.Lis
 // needs no restart. A pair that does not fit together (half renewed) keeps the old one.
 type certificate struct {
 	cert, key string
+	log       *slog.Logger
 
 	mu      sync.Mutex
 	pair    *tls.Certificate
-	read    time.Time // modification time of what was read
+	read    [2]time.Time // modification times of what was read
 	checked time.Time
 }
 
@@ -98,13 +100,14 @@ func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 		return c.pair, nil
 	}
 	c.checked = time.Now()
-	changed, err := newest(c.cert, c.key)
-	if err == nil && c.pair != nil && !changed.After(c.read) {
+	changed, err := stamps(c.cert, c.key)
+	if err == nil && c.pair != nil && changed == c.read {
 		return c.pair, nil
 	}
 	pair, loadErr := tls.LoadX509KeyPair(c.cert, c.key)
 	if loadErr != nil {
 		if c.pair != nil {
+			c.log.Error("the changed TLS certificate cannot be read: the old one stays until it expires", "error", loadErr)
 			return c.pair, nil
 		}
 		return nil, fmt.Errorf("read TLS certificate: %w", loadErr)
@@ -113,16 +116,14 @@ func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	return c.pair, nil
 }
 
-func newest(paths ...string) (time.Time, error) {
-	var t time.Time
-	for _, p := range paths {
+// stamps are the modification times of two files.
+func stamps(a, b string) (out [2]time.Time, err error) {
+	for i, p := range []string{a, b} {
 		info, err := os.Stat(p)
 		if err != nil {
-			return t, err
+			return out, err
 		}
-		if info.ModTime().After(t) {
-			t = info.ModTime()
-		}
+		out[i] = info.ModTime()
 	}
-	return t, nil
+	return out, nil
 }

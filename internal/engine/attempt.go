@@ -68,8 +68,8 @@ func (e *Engine) message(ctx context.Context, f *flight) (*hook.Message, error) 
 	return &m, err
 }
 
-// prepare makes the request. A ruling means that there is none: something is wrong on our side, and may be mended before
-// the next attempt.
+// prepare makes the request. A ruling means that there is none: something is wrong on our side and may be mended before the
+// next attempt, or the message can never be sent to this endpoint.
 func (e *Engine) prepare(ctx context.Context, f *flight, m *hook.Message) (r egress.Request, ruled *ruling) {
 	defer e.survive(f, &ruled)
 	switch {
@@ -79,6 +79,9 @@ func (e *Engine) prepare(ctx context.Context, f *flight, m *hook.Message) (r egr
 		return r, &ruling{verdict: hook.Retry, reason: f.target.problem}
 	}
 	r, err := e.request(ctx, f.target, m, time.Now())
+	if own := (*dialect.Error)(nil); errors.As(err, &own) && own.Reason == dialect.ReasonMalformed {
+		return r, &ruling{verdict: hook.Refuse, reason: err.Error()}
+	}
 	if err != nil {
 		return r, &ruling{verdict: hook.Retry, reason: err.Error()}
 	}
