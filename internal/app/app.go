@@ -36,6 +36,7 @@ type App struct {
 	door     *ingest.Door
 	api      *api.Handler
 	metrics  *metrics
+	life     *life
 
 	public, admin net.Listener
 	token         string // made at this start, else ""
@@ -146,12 +147,11 @@ func (a *App) start(ctx context.Context) error {
 	if err := a.declare(ctx); err != nil {
 		return fmt.Errorf("apply the configuration: %w", err)
 	}
-	before, err := a.store.Beat(ctx, now, false)
-	if err != nil {
+	a.life = newLife(a)
+	if err := a.life.start(ctx, now); err != nil {
 		return fmt.Errorf("note the start: %w", err)
 	}
-	a.teardown.push("beat", func(ctx context.Context) error { _, err := a.store.Beat(ctx, time.Now(), true); return err })
-	a.gap(ctx, before, now) // at once: the beat has just forgotten how long we were away
+	a.teardown.push("signs of life", a.life.stop)
 	if err := a.engine.Start(ctx); err != nil {
 		return fmt.Errorf("start the engine: %w", err)
 	}
@@ -300,34 +300,12 @@ func (a *App) adminMux() http.Handler {
 	mux.Handle("/api/", a.api)
 	mux.Handle("GET /api/v1/backup", a.api.Organisation(http.HandlerFunc(a.serveBackup)))
 	mux.Handle("GET /metrics", a.metrics.handler())
-	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
-	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
-	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
-	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
-	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	for path, h := range map[string]http.HandlerFunc{
+		"": pprof.Index, "cmdline": pprof.Cmdline, "profile": pprof.Profile, "symbol": pprof.Symbol, "trace": pprof.Trace,
+	} { // a heap profile shows payloads: it is for those who may read them anyhow
+		mux.Handle("GET /debug/pprof/"+path, a.api.Organisation(h))
+	}
 	return mux
-}
-
-// gap tells applications whose platforms had given up while we were away. It is told to people too; a failure is no
-// reason not to serve.
-func (a *App) gap(ctx context.Context, before, now time.Time) {
-	sources, err := collect(func(p store.Page) (store.List[hook.Source], error) { return a.store.Sources(ctx, 0, p) })
-	if err != nil {
-		a.o.Log.Error("could not look for gaps", "error", err)
-		return
-	}
-	routes := make([]hook.Route, 0, len(sources))
-	for _, s := range sources {
-		if r, err := a.store.SourceRoute(ctx, s.ID); err == nil {
-			routes = append(routes, r)
-		}
-	}
-	n, err := a.door.Gap(ctx, before, now, routes)
-	if err != nil {
-		a.o.Log.Error("could not tell of gaps", "error", err)
-	} else if n > 0 {
-		a.o.Log.Warn("was away for longer than platforms repeat: sources got the event "+ingest.GapType, "sources", n, "from", before, "to", now)
-	}
 }
 
 func (a *App) announce() {

@@ -53,7 +53,6 @@ type Options struct {
 	KeepMessages time.Duration // retention; 0 = for ever
 	KeepPayloads time.Duration // retention of content; 0 = as long as the message
 	SweepEvery   time.Duration // between rounds of retention; 0 = 1 min
-	BeatEvery    time.Duration // between notes that the process is alive; 0 = 5 s
 }
 
 // Sender delivers one request by other means than HTTP. Its errors are *egress.Errors.
@@ -89,7 +88,6 @@ func (o Options) withDefaults() Options {
 	orInt(&o.BreakAfter, 10)
 	orInt(&o.DisableAfter, 5*24*time.Hour)
 	orInt(&o.SweepEvery, time.Minute)
-	orInt(&o.BeatEvery, 5*time.Second)
 	return o
 }
 

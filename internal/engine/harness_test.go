@@ -66,7 +66,7 @@ func in(t *testing.T, change func(*Options), test func(w *world)) {
 		w.server = &http.Server{Handler: http.HandlerFunc(w.receive), ErrorLog: slog.NewLogLogger(slog.DiscardHandler, 0)}
 		go func() { _ = w.server.Serve(pipeListener(w.pipes)) }()
 		w.o = Options{
-			Dialects: all.Table(), SeedKey: hook.NewSecret("seed"), SweepEvery: 24 * time.Hour, BeatEvery: 24 * time.Hour,
+			Dialects: all.Table(), SeedKey: hook.NewSecret("seed"), SweepEvery: 24 * time.Hour,
 			Jitter: func(time.Duration) time.Duration { return 0 },
 			Log:    slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})),
 		}

@@ -126,8 +126,10 @@ type Flow interface {
 	// Refuse keeps refused requests, the last keep of each source.
 	Refuse(ctx context.Context, batch []hook.Refused, keep int) error
 
-	// Beat notes that the process is alive at now, and returns the beat before (zero at the first). clean notes that it stopped in good order.
-	Beat(ctx context.Context, now time.Time, clean bool) (before time.Time, err error)
+	// Beat notes that the process is alive at now. clean notes that it stops in good order.
+	Beat(ctx context.Context, now time.Time, clean bool) error
+	// LastBeat returns the last beat, zero when there was none.
+	LastBeat(ctx context.Context) (time.Time, error)
 
 	// Sweep does one bounded step of retention: messages (with attempts and deliveries) older than before that have no
 	// pending delivery, payloads older than payloadBefore, dedup keys and idle tokens that have run out at now. more says
