@@ -49,8 +49,8 @@ type Dialect struct {
 	// Policy returns the platform's times. It must work with empty settings, which mean the defaults.
 	Policy func(Settings) Policy
 
-	// SignatureHeaders are the headers that carry a signature, in lower case. An empty POST without any of them is a
-	// console's probe. Empty = the signature is not in a header.
+	// SignatureHeaders are the headers that carry a signature, in lower case. An empty POST without any of them that Receive
+	// calls ReasonNotEnvelope is a console's probe. Empty = the signature is not in a header.
 	SignatureHeaders []string
 
 	// Examples are the events of the platform's own documentation.

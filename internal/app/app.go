@@ -157,8 +157,9 @@ func (a *App) start(ctx context.Context) error {
 	}
 	a.teardown.push("engine", a.engine.Stop)
 	a.teardown.push("front door's books", func(context.Context) error { return a.door.Close() })
-	a.serve("admin", a.admin, a.adminMux())
-	a.serve("public", a.public, a.publicMux())
+	a.serve("admin", a.admin, a.adminMux(), nil)
+	proxies, _ := ParsePrefixes(o.TrustedProxies) // validated
+	a.serve("public", a.public, a.publicMux(), newCrowd(maxPerClient, proxies, o.Log).changed)
 	a.announce()
 	return nil
 }
@@ -266,11 +267,11 @@ func (a *App) accepting() error {
 	return a.store.Accepting()
 }
 
-// serve runs an HTTP server on a listener and stops it in the teardown.
-func (a *App) serve(name string, l net.Listener, h http.Handler) {
+// serve runs an HTTP server on a listener and stops it in the teardown. connState may be nil.
+func (a *App) serve(name string, l net.Listener, h http.Handler, connState func(net.Conn, http.ConnState)) {
 	srv := &http.Server{
 		Handler: h, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 75 * time.Second, MaxHeaderBytes: 32 << 10,
-		ErrorLog: slog.NewLogLogger(a.o.Log.Handler(), slog.LevelDebug),
+		ErrorLog: slog.NewLogLogger(a.o.Log.Handler(), slog.LevelDebug), ConnState: connState,
 	}
 	done := make(chan struct{})
 	go func() {

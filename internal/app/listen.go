@@ -5,11 +5,15 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
+	"net/netip"
 	"os"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/waypost/waypost/internal/ingest"
 )
 
 // listeners opens the public and the admin address. Sockets that a service manager hands over (LISTEN_FDS, with
@@ -77,6 +81,84 @@ func inheritedListeners(getenv func(string) string, pid int) (map[string]net.Lis
 		out[name] = l
 	}
 	return out, nil
+}
+
+// maxPerClient is how many connections one client address may have open on the public listener. A platform pushes over a
+// few dozen; a stranger is to find room left by the next one.
+const maxPerClient = 512
+
+// crowd counts the open connections of each client address, and closes those that are over the limit. Trusted proxies
+// are many clients and have no limit.
+type crowd struct {
+	max    int
+	exempt []netip.Prefix
+	log    *slog.Logger
+
+	mu   sync.Mutex
+	open map[netip.Addr]int
+	told time.Time
+}
+
+const crowdTold = time.Minute
+
+func newCrowd(limit int, exempt []netip.Prefix, log *slog.Logger) *crowd {
+	return &crowd{max: limit, exempt: exempt, log: log, open: map[netip.Addr]int{}}
+}
+
+// changed is an http.Server's ConnState: the server calls it for every connection once with StateNew and once with one of
+// the two others, also for those that are closed here.
+func (c *crowd) changed(conn net.Conn, state http.ConnState) {
+	if state != http.StateNew && state != http.StateClosed && state != http.StateHijacked {
+		return
+	}
+	client, ok := c.client(conn)
+	if !ok {
+		return
+	}
+	if state != http.StateNew {
+		c.leave(client)
+	} else if !c.enter(client) {
+		_ = conn.Close()
+	}
+}
+
+// client returns who is counted for a connection. false = nobody is: a trusted proxy, or a socket without addresses.
+func (c *crowd) client(conn net.Conn) (netip.Addr, bool) {
+	remote, ok := conn.RemoteAddr().(*net.TCPAddr)
+	if !ok {
+		return netip.Addr{}, false
+	}
+	a := remote.AddrPort().Addr().WithZone("")
+	for _, p := range c.exempt {
+		if p.Contains(a.Unmap()) || p.Contains(netip.AddrFrom16(a.As16())) {
+			return netip.Addr{}, false
+		}
+	}
+	return ingest.Network(a.Unmap()), true
+}
+
+// enter counts a connection, and says whether it may stay.
+func (c *crowd) enter(client netip.Addr) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.open[client]++
+	if c.open[client] <= c.max {
+		return true
+	}
+	if now := time.Now(); c.told.IsZero() || now.Sub(c.told) >= crowdTold {
+		c.told = now
+		c.log.Warn("a client has too many connections open, the newest are closed; if it is your own proxy, name it with --trusted-proxy",
+			"client", client.String(), "limit", c.max)
+	}
+	return false
+}
+
+func (c *crowd) leave(client netip.Addr) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.open[client]--; c.open[client] <= 0 {
+		delete(c.open, client)
+	}
 }
 
 // certificate is a key pair on disk that is read again when one of its files changes, so that a renewed certificate
