@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -110,10 +111,12 @@ func signedForm(s dialect.Settings, charset string, rule Rule, params []Param) (
 	if err != nil {
 		return dialect.Request{}, err
 	}
-	if name := ambiguous(params); name != "" {
-		return dialect.Request{}, dialect.CannotSend("parameter %s: holds the text of further parameters, which a receiver could not tell apart", name)
+	sorted := slices.Clone(params)
+	sortByName(sorted)
+	if _, hides, broken := lookInside(sorted); hides || broken { // receivers differ, so this is stricter than our own
+		return dialect.Request{}, dialect.CannotSend("a platform member holds the text of further parameters, which a receiver could not tell apart")
 	}
-	sig, err := key.Sign(s.Or(fSignType, RSA2), Canonical(rule, params))
+	sig, err := key.Sign(s.Or(fSignType, RSA2), canonical(rule, sorted))
 	if err != nil {
 		return dialect.Request{}, dialect.Refuse(dialect.ReasonSettings, "setting "+fPlatformKey, "%v", err)
 	}
