@@ -237,6 +237,49 @@ func TestAResendNeverTouchesTheSchedule(t *testing.T) {
 	})
 }
 
+func TestAResendThatSucceededIsNotFollowedByTheScheduledAttempt(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		due    time.Duration // of the resend; the scheduled attempt is due at 5 s
+		paused bool          // so that both are read at once
+	}{
+		"that falls due before the success is recorded": {due: 4900 * time.Millisecond},
+		"that waited behind it":                         {due: 6 * time.Second, paused: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := &flaky{}
+			in(t, func(o *Options) { o.Store, o.Concurrency = f, 1 }, func(w *world) {
+				ep := w.endpoint("a", nil)
+				w.answer(status(500))
+				m := w.publish(1, nil)[0]
+				settled()
+				if c.paused {
+					ep = w.update(w.stored(ep), func(e *hook.Endpoint) { e.Paused = true })
+				}
+				time.Sleep(c.due - time.Since(w.begin))
+				w.answer(status(200))
+				f.fail(hook.Errorf(hook.KindUnavailable, "the disk is full for a moment"))
+				w.must(w.db.Resend(context.Background(), w.app, m.ID, ep.ID, time.Now()))
+				if c.paused {
+					w.update(ep, func(e *hook.Endpoint) { e.Paused = false })
+				}
+				time.Sleep(2 * time.Second)
+				f.fail(nil)
+				time.Sleep(day)
+				if list := w.seen(""); len(list) != 2 || list[1].at != c.due {
+					t.Errorf("arrived at %v", times(list))
+				}
+				if d := w.delivery(m, ep); d.State != hook.Delivered || d.Attempts != 1 {
+					t.Errorf("%+v", d)
+				}
+				if s := w.e.Stats(); s.InHand != 0 || s.CachedBytes != 0 {
+					t.Errorf("%+v", s)
+				}
+			})
+		})
+	}
+}
+
 func TestAResendAmongOtherWork(t *testing.T) {
 	t.Parallel()
 	t.Run("one that succeeds spares the attempt that is queued", func(t *testing.T) {

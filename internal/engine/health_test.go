@@ -139,6 +139,73 @@ func TestAnEndpointThatIsGoneIsDisabledAtOnce(t *testing.T) {
 			}
 		})
 	})
+	t.Run("not by received messages, though their source was deleted", func(t *testing.T) {
+		in(t, nil, func(w *world) {
+			ep, list := orphans(w)
+			w.answer(status(410))
+			time.Sleep(time.Hour)
+			for _, m := range list {
+				if d := w.delivery(m, ep); d.State != hook.Pending || d.Attempts != 4 {
+					t.Errorf("%+v", d)
+				}
+			}
+			if got := w.stored(ep); got.Disabled {
+				t.Errorf("disabled because %q", got.DisabledReason)
+			}
+		})
+	})
+	t.Run("nor after a restart", func(t *testing.T) {
+		in(t, nil, func(w *world) {
+			ep, list := orphans(w)
+			w.close()
+			w.answer(status(410))
+			w.open()
+			time.Sleep(time.Minute)
+			if d := w.delivery(list[0], ep); d.State != hook.Pending || d.Attempts != 2 || w.stored(ep).Disabled {
+				t.Errorf("%+v, disabled %v", d, w.stored(ep).Disabled)
+			}
+		})
+	})
+	t.Run("not by a message that goes before received ones", func(t *testing.T) {
+		in(t, func(o *Options) { o.Concurrency = 1 }, func(w *world) {
+			src := w.source("standard", hook.Settings{"secret": {secret}})
+			ep := w.endpoint("a", func(e *hook.Endpoint) { e.Paused = true })
+			w.publish(1, nil)
+			m := w.publish(1, func(m *hook.Message) { m.Source = src.ID })[0]
+			w.must(w.db.DeleteSource(context.Background(), w.app, src.ID))
+			w.answer(status(410))
+			w.update(ep, func(e *hook.Endpoint) { e.Paused = false })
+			settled()
+			if d := w.delivery(m, ep); d.State != hook.Pending || d.Attempts != 1 || w.stored(ep).Disabled {
+				t.Errorf("%+v, disabled %v", d, w.stored(ep).Disabled)
+			}
+		})
+	})
+	t.Run("not by another message while received ones wait", func(t *testing.T) {
+		in(t, nil, func(w *world) {
+			ep, list := orphans(w)
+			w.answer(status(410))
+			m := w.publish(1, nil)[0]
+			time.Sleep(time.Second)
+			if d := w.delivery(m, ep); d.State != hook.Pending || w.stored(ep).Disabled {
+				t.Errorf("%v, disabled %v", d.State, w.stored(ep).Disabled)
+			}
+			w.answer(status(200))
+			time.Sleep(time.Hour)
+			for _, m := range append(list, m) {
+				if d := w.delivery(m, ep); d.State != hook.Delivered {
+					t.Errorf("%+v", d)
+				}
+			}
+			time.Sleep(day) // by then nothing is known to wait
+			w.answer(status(410))
+			w.publish(1, nil)
+			settled()
+			if !w.stored(ep).Disabled {
+				t.Error("not disabled when all received messages were delivered")
+			}
+		})
+	})
 	t.Run("not by a platform that does not know it", func(t *testing.T) {
 		in(t, nil, func(w *world) {
 			ep, message := platformEndpoint(w, "pandapon")
@@ -150,6 +217,18 @@ func TestAnEndpointThatIsGoneIsDisabledAtOnce(t *testing.T) {
 			}
 		})
 	})
+}
+
+// orphans are received messages that wait at an endpoint after a failure, and whose source is deleted.
+func orphans(w *world) (hook.Endpoint, []hook.Message) {
+	w.t.Helper()
+	src := w.source("standard", hook.Settings{"secret": {secret}})
+	ep := w.endpoint("a", nil)
+	w.answer(status(500))
+	list := w.publish(5, func(m *hook.Message) { m.Source = src.ID })
+	settled()
+	w.must(w.db.DeleteSource(context.Background(), w.app, src.ID))
+	return ep, list
 }
 
 func TestAReceiverMayEndOneMessage(t *testing.T) {
@@ -251,6 +330,21 @@ func TestSomeEndpointsAreNeverDisabled(t *testing.T) {
 			}
 			if got := w.stored(ep); got.Disabled || got.FailingSince.IsZero() {
 				t.Errorf("disabled %v, failing since %v", got.Disabled, got.FailingSince)
+			}
+		})
+	})
+	t.Run("while received messages wait, though their source was deleted", func(t *testing.T) {
+		in(t, nil, func(w *world) {
+			ep, list := orphans(w)
+			for range 38 { // others run out of attempts for more than five days
+				w.publish(1, nil)
+				time.Sleep(4 * time.Hour)
+			}
+			if got := w.stored(ep); got.Disabled || time.Since(got.FailingSince) < 5*day {
+				t.Errorf("disabled because %q, failing since %v", got.DisabledReason, got.FailingSince)
+			}
+			if d := w.delivery(list[0], ep); d.State != hook.Pending {
+				t.Errorf("a received message: %+v", d)
 			}
 		})
 	})

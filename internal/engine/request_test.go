@@ -245,7 +245,7 @@ func TestEncryptedContentIsDecryptedAtDelivery(t *testing.T) {
 			}
 		})
 	})
-	t.Run("without its source it is delivered as it is", func(t *testing.T) {
+	t.Run("without its source it is delivered as it is, and says so", func(t *testing.T) {
 		in(t, with, func(w *world) {
 			src := w.source("upside", hook.Settings{"key": {"right"}})
 			ep := w.endpoint("a", func(e *hook.Endpoint) { e.Paused = true })
@@ -253,10 +253,24 @@ func TestEncryptedContentIsDecryptedAtDelivery(t *testing.T) {
 			w.must(w.db.DeleteSource(context.Background(), w.app, src.ID))
 			w.update(ep, func(e *hook.Endpoint) { e.Paused = false })
 			settled()
-			if list := w.seen(""); len(list) != 1 || list[0].body != `{"n": 0}` {
+			if list := w.seen(""); len(list) != 1 || list[0].body != `{"n": 0}` || !strings.HasPrefix(list[0].header.Get("waypost-unreadable"), "its%20source%20was%20deleted:") {
 				t.Errorf("%+v", list)
 			}
 		})
+	})
+}
+
+func TestWhatWasUnreadableStaysSoWithoutItsSource(t *testing.T) {
+	in(t, nil, func(w *world) {
+		src := w.source("standard", hook.Settings{"secret": {secret}})
+		ep := w.endpoint("a", func(e *hook.Endpoint) { e.Paused = true })
+		w.publish(1, func(m *hook.Message) { m.Source, m.Unreadable = src.ID, "no key" })
+		w.must(w.db.DeleteSource(context.Background(), w.app, src.ID))
+		w.update(ep, func(e *hook.Endpoint) { e.Paused = false })
+		settled()
+		if list := w.seen(""); len(list) != 1 || list[0].header.Get("waypost-unreadable") != "no%20key" {
+			t.Errorf("%+v", list)
+		}
 	})
 }
 
