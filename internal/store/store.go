@@ -67,9 +67,12 @@ type Config interface {
 	SourceRoute(ctx context.Context, id hook.SourceID) (hook.Route, error)
 
 	CreateEndpoint(ctx context.Context, e hook.Endpoint) error
-	// UpdateEndpoint replaces the row. When the new one is Disabled, its pending deliveries are canceled in the same
-	// transaction.
+	// UpdateEndpoint replaces the row. When the new one is Disabled, the resends wished for it are removed and its pending
+	// deliveries are canceled in the same transaction.
 	UpdateEndpoint(ctx context.Context, e hook.Endpoint) error
+	// SwapEndpoint is UpdateEndpoint, but writes nothing (done is false) unless the row is still before, as Endpoint returned
+	// it: Finish may have disabled it meanwhile.
+	SwapEndpoint(ctx context.Context, before, after hook.Endpoint) (done bool, err error)
 	Endpoint(ctx context.Context, app hook.ApplicationID, ref string) (hook.Endpoint, error)
 	Endpoints(ctx context.Context, app hook.ApplicationID, p Page) (List[hook.Endpoint], error)
 	// DeleteEndpoint removes it with the resends wished for it, and cancels its pending deliveries in the same transaction.
@@ -220,7 +223,7 @@ type Page struct {
 	Descending bool
 }
 
-// List is one window. Where a filter hardly matches, a window may be short or empty and not Done: a call looks at a bounded
+// List is one window. Where a filter hardly matches or items are large, a window may be short or empty and not Done: a call looks at a bounded
 // number of rows, and First and Last say where it stopped.
 type List[T any] struct {
 	Items []T

@@ -136,6 +136,8 @@ type stmt struct {
 	n   int // parameters bound so far
 	col int // columns read so far
 	err error
+
+	read int // bytes of texts and blobs read so far
 }
 
 // query returns the statement of a text, prepared once. The text must be a constant of the program: each is kept.
@@ -149,7 +151,7 @@ func (c *conn) query(sql string) *stmt {
 		s = &stmt{s: ps}
 		c.stmts[sql] = s
 	}
-	s.n, s.col, s.err = 0, 0, nil
+	s.n, s.col, s.read, s.err = 0, 0, 0, nil
 	return s
 }
 
@@ -292,6 +294,7 @@ func (s *stmt) getBool() bool { return s.getInt() != 0 }
 func (s *stmt) getText() string {
 	v := s.s.ColumnText(s.col)
 	s.col++
+	s.read += len(v)
 	return v
 }
 
@@ -303,6 +306,7 @@ func (s *stmt) getBlob() []byte {
 	}
 	v := s.s.ColumnBlob(s.col, []byte{})
 	s.col++
+	s.read += len(v)
 	return v
 }
 
@@ -310,6 +314,7 @@ func (s *stmt) getBlob() []byte {
 func (s *stmt) rawBlob() []byte {
 	v := s.s.ColumnRawBlob(s.col)
 	s.col++
+	s.read += len(v)
 	return v
 }
 
