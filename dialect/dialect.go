@@ -37,7 +37,7 @@ type Dialect struct {
 	// encrypts fields or the whole. nil = nothing is ever encrypted.
 	Decrypt func(s Settings, payload []byte, platform map[string]string) ([]byte, error)
 
-	// Sign makes the request that delivers a message in this dialect.
+	// Sign makes the request that delivers a message in this dialect. CannotSend is its error for a message that never can be.
 	Sign func(Settings, Outbound) (Request, error)
 
 	// Handshake makes the request of the platform console's "Verify", and the judge of its answer. nil = none known.
@@ -49,8 +49,8 @@ type Dialect struct {
 	// Policy returns the platform's times. It must work with empty settings, which mean the defaults.
 	Policy func(Settings) Policy
 
-	// SignatureHeaders are the headers that carry a signature, in lower case. An empty POST without any of them is a
-	// console's probe. Empty = the signature is not in a header.
+	// SignatureHeaders are the headers that carry a signature, in lower case. An empty POST without any of them that Receive
+	// calls ReasonNotEnvelope is a console's probe. Empty = the signature is not in a header.
 	SignatureHeaders []string
 
 	// Examples are the events of the platform's own documentation.

@@ -44,3 +44,9 @@ func (e *Error) Result() Result {
 func Refuse(r Reason, part, format string, args ...any) *Error {
 	return &Error{Reason: r, Part: part, Text: fmt.Sprintf(format, args...)}
 }
+
+// CannotSend is what Sign returns for a message that no repeat and no change of settings can make sendable in this dialect.
+// Any other error of Sign is taken for a fault of the settings, which may be mended before the next attempt.
+func CannotSend(format string, args ...any) *Error {
+	return &Error{Reason: ReasonMalformed, Text: fmt.Sprintf(format, args...)}
+}

@@ -82,11 +82,15 @@ func checkSchedule(s dialect.Settings) error {
 	return nil
 }
 
-// checkMemory wants a message to be remembered for as long as the platform repeats it.
+// checkMemory wants a message to be accepted for as long as the platform repeats it, which may be with the first time,
+// and remembered for twice as long as a signed time may be off.
 func checkMemory(s dialect.Settings) error {
 	p := policy(s)
-	if p.DedupFor < p.Total() {
-		return problem(fDedupFor, "must not be shorter than the schedule on which the platform repeats, which lasts %s", p.Total())
+	if p.DedupFor/2 < p.Total() {
+		return problem(fDedupFor, "must be at least twice as long as the schedule on which the platform repeats, which lasts %s", p.Total())
+	}
+	if positive(s, fMaxAge, 0) > p.DedupFor/2 {
+		return problem(fMaxAge, "must be at most half of %s", fDedupFor)
 	}
 	return nil
 }

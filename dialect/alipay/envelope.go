@@ -23,12 +23,6 @@ type envelope struct {
 // markers are the parameters by which a form is known as the platform's.
 var markers = []string{pSign, pSignType, pBizContent, pNotifyID, pMsgMethod, pNotifyType}
 
-// bare are the parameters whose values never hold an ampersand.
-var bare = []string{
-	pSignType, pAppID, pCharset, pEncryptType, pMsgMethod, pNotifyID, pNotifyType, pNotifyTime, pService, pUTCTimestamp,
-	pVersion, pCertSN,
-}
-
 // openEnvelope reads a request's form. Only the body counts: the platform does not sign the query of the address that
 // it was given, and the type of the body is not looked at, because the platform was seen to send a malformed one.
 func openEnvelope(in dialect.Inbound) (*envelope, error) {
@@ -114,35 +108,7 @@ func (e *envelope) complete() error {
 	case !validAppID(e.appID) && (e.appID != "" || e.service == ""):
 		return dialect.Refuse(dialect.ReasonMalformed, "parameter "+pAppID, "is missing or not an application's id")
 	}
-	if name := ambiguous(e.params); name != "" {
-		return dialect.Refuse(dialect.ReasonMalformed, "body",
-			"a parameter holds the text of further parameters, so that the signature could stand for several requests")
-	}
 	return nil
-}
-
-// ambiguous names a parameter that swallows others. What is signed is names and values joined by "=" and "&" without
-// any escape, so one signed text can be cut into parameters in several ways: whoever may choose a piece of a message's
-// content, and gets hold of its signature, could turn that piece into parameters of his own and hide the real ones in
-// the value of an invented one. biz_content may hold anything; any other value that holds the start of a known
-// parameter, or a bare parameter that holds an ampersand, is such a cut and not the platform's.
-func ambiguous(params []Param) string {
-	for _, p := range params {
-		if p.Name == pBizContent || strings.IndexByte(p.Value, '&') < 0 {
-			continue
-		}
-		if slices.Contains(bare, p.Name) {
-			return p.Name
-		}
-		for piece := range strings.SplitSeq(p.Value, "&") {
-			name, _, ok := strings.Cut(piece, "=")
-			known := func(q Param) bool { return q.Name == name }
-			if ok && (slices.Contains(bare, name) || slices.ContainsFunc(params, known)) {
-				return p.Name
-			}
-		}
-	}
-	return ""
 }
 
 // beijing is the zone of notify_time.

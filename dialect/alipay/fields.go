@@ -112,17 +112,17 @@ var fields = []dialect.Field{
 		},
 	},
 	{
-		Name: fMaxAge, Kind: dialect.KindDuration, Receiving: dialect.Optional, Default: "off",
+		Name: fMaxAge, Kind: dialect.KindDuration, Receiving: dialect.Optional, Default: "half of dedup_for",
 		Help: dialect.Text{
-			En: "Refuse messages whose signed time is further from now than this. Off when not set: it is not certain that a repeat carries a new time.",
-			Zh: "拒绝签名时间与当前相差超过该值的消息。默认不限制:无法确定重发时是否更新时间。",
+			En: "Refuse messages whose signed time is further from now than this. At most half of dedup_for, which is the limit when not set: it is not certain that a repeat carries a new time.",
+			Zh: "拒绝签名时间与当前相差超过该值的消息。不得超过 dedup_for 的一半,不设置时即为该值:无法确定重发时是否更新时间。",
 		},
 	},
 	{
 		Name: fDedupFor, Kind: dialect.KindDuration, Shared: true, Receiving: dialect.Optional, Default: "7d",
 		Help: dialect.Text{
-			En: "How long a notify_id is remembered. A signed time older than this is refused as a replay.",
-			Zh: "notify_id 的去重时长。签名时间早于该时长的请求按重放拒绝。",
+			En: "How long a notify_id is remembered. A signed time further from now than half of it is refused as a replay.",
+			Zh: "notify_id 的去重时长。签名时间与当前相差超过其一半的请求按重放拒绝。",
 		},
 	},
 	{

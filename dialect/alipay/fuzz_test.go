@@ -62,7 +62,7 @@ func FuzzReceive(f *testing.F) {
 		if p := bytes.TrimLeft(got.Payload, " \t\r\n"); !json.Valid(got.Payload) || !utf8.Valid(got.Payload) || p[0] != '{' {
 			t.Fatalf("the payload is %q", got.Payload)
 		}
-		if got.EventType == "" && got.Unreadable == "" || got.Account == "" && !bytes.Contains(body, []byte("service")) || got.DedupKey == "" {
+		if got.EventType == "" && got.Unreadable == "" || got.Account == "" && got.Unreadable == "" && !bytes.Contains(body, []byte("service")) || got.DedupKey == "" {
 			t.Fatalf("incomplete: %+v", got)
 		}
 		if _, has := got.Platform[pSign]; has {

@@ -2,8 +2,6 @@ package alipay
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"slices"
 	"strings"
@@ -37,18 +35,24 @@ func receive(s dialect.Settings, in dialect.Inbound) (dialect.Received, error) {
 	if want := s.Get(fAppID); want != "" && e.appID != "" && want != e.appID {
 		return dialect.Received{}, dialect.Refuse(dialect.ReasonSettings, "parameter "+pAppID, "is not the application of setting %s", fAppID)
 	}
+	at := e.time()
+	if ambiguous(e.params) {
+		if err := fresh(s, at, in.Now); err != nil {
+			return dialect.Received{}, err
+		}
+		return distrusted(signed, key), nil
+	}
 	if e.service == gatewayCheck {
 		answer, err := answerGateway(s, e.signType)
 		return dialect.Received{Reply: answer, Key: key}, err
 	}
-	at := e.time()
 	if err := fresh(s, at, in.Now); err != nil {
 		return dialect.Received{}, err
 	}
 	got := dialect.Received{Account: e.appID, Key: key, Time: at}
 	e.identify(&got, signed)
-	if err := e.read(s, &got); err != nil {
-		return dialect.Received{}, err
+	if whole := e.read(s, &got); !whole {
+		return distrusted(signed, key), nil
 	}
 	return got, nil
 }
@@ -85,7 +89,8 @@ func (e *envelope) verify(s dialect.Settings) (signed []byte, key int, err error
 	return signed, key, err
 }
 
-// fresh refuses a time outside of what the receiver remembers: a repeat from there could not be told from a new message.
+// fresh refuses a time further from now than half of what the receiver remembers, in both directions: a message that
+// came that early is still remembered when it is that old, so a repeat is always told from a new message.
 // By default an old time within it is fine, because a repeat may carry the time of the first attempt.
 func fresh(s dialect.Settings, at, now time.Time) error {
 	limit := positive(s, fMaxAge, 0)
@@ -99,8 +104,8 @@ func fresh(s dialect.Settings, at, now time.Time) error {
 	if limit > 0 && far > limit {
 		return dialect.Refuse(dialect.ReasonReplay, "parameter "+pUTCTimestamp, "is further from now than setting %s allows", fMaxAge)
 	}
-	if far > positive(s, fDedupFor, defaultDedupFor) {
-		return dialect.Refuse(dialect.ReasonReplay, "parameter "+pUTCTimestamp, "is further from now than messages are remembered")
+	if far > policy(s).DedupFor/2 {
+		return dialect.Refuse(dialect.ReasonReplay, "parameter "+pUTCTimestamp, "is further from now than half of the time that messages are remembered; see setting %s", fDedupFor)
 	}
 	return nil
 }
@@ -112,12 +117,11 @@ func (e *envelope) identify(got *dialect.Received, signed []byte) {
 		got.EventID, got.DedupKey = id, DedupKey(e.appID, id)
 		return
 	}
-	sum := sha256.Sum256(signed)
-	got.DedupKey = DedupKey(e.appID, "sha256:"+hex.EncodeToString(sum[:]))
+	got.DedupKey = textKey(e.appID, signed)
 }
 
-// read fills in what the message says. It refuses only what the platform did not sign so.
-func (e *envelope) read(s dialect.Settings, got *dialect.Received) error {
+// read fills in what the message says, and says whether its content is whole: one that was cut apart is not the platform's.
+func (e *envelope) read(s dialect.Settings, got *dialect.Received) (whole bool) {
 	routedBy := pMsgMethod
 	switch {
 	case e.method != "":
@@ -140,30 +144,27 @@ func (e *envelope) read(s dialect.Settings, got *dialect.Received) error {
 	}
 	if !e.hasContent {
 		got.Payload = e.flat()
-		return nil
+		return true
 	}
-	payload, why, err := e.payload(s)
+	payload, why, whole := e.payload(s)
 	got.Payload = payload
 	if why != "" {
 		got.Unreadable = "biz_content " + why
 	}
-	return err
+	return whole
 }
 
-// payload returns the content as it is stored, and why it cannot be read, if so.
-func (e *envelope) payload(s dialect.Settings) (payload []byte, why string, err error) {
+// payload returns the content as it is stored, why it cannot be read, if so, and whether it is the whole content.
+func (e *envelope) payload(s dialect.Settings) (payload []byte, why string, whole bool) {
 	text, err := toUTF8(e.charset, e.content)
 	if err != nil {
-		return dialect.WrapRaw([]byte(e.content)), err.Error(), nil
+		return dialect.WrapRaw([]byte(e.content)), err.Error(), true
 	}
 	switch e.encryptType {
 	case "":
 		raw := []byte(text)
 		payload = dialect.WrapRaw(raw)
-		if len(payload) != len(raw) && e.continued(text) {
-			return nil, "", dialect.Refuse(dialect.ReasonMalformed, "parameter "+pBizContent, "was cut apart: the parameters behind it are the rest of it")
-		}
-		return payload, "", nil
+		return payload, "", len(payload) == len(raw) || !e.continued(text)
 	case encryptAES:
 		if _, err := decrypt(s.All(fAESKey), e.charset, text); err != nil {
 			why = err.Error()
@@ -171,11 +172,11 @@ func (e *envelope) payload(s dialect.Settings) (payload []byte, why string, err 
 	default:
 		why = "is encrypted with a cipher other than AES"
 	}
-	return wrapText(text), why, nil
+	return wrapText(text), why, true
 }
 
 // continued says whether the content becomes JSON when the parameters that follow it in the signed text are taken for
-// its rest. See ambiguous for how such a cut comes about; this is the half of it that needs the content.
+// its rest. See severalReadings for how such a cut comes about; this is the half of it that needs the content.
 func (e *envelope) continued(text string) bool {
 	if t := strings.TrimLeft(text, " \t\r\n"); t == "" || t[0] != '{' && t[0] != '[' {
 		return false

@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -68,9 +69,9 @@ func sendable(s dialect.Settings, o dialect.Outbound) error {
 	case !validAppID(s.Get(fAppID)):
 		return dialect.Refuse(dialect.ReasonSettings, "setting "+fAppID, "is not set or not an application's id")
 	case o.EventType == "" || len(o.EventType) > maxEventType || !plain(o.EventType):
-		return fmt.Errorf("event type: must be 1 to %d printable ASCII characters to be sent as msg_method", maxEventType)
+		return dialect.CannotSend("event type: must be 1 to %d printable ASCII characters to be sent as msg_method", maxEventType)
 	case len(o.Payload) == 0:
-		return fmt.Errorf("payload: is empty; Alipay never sends empty content")
+		return dialect.CannotSend("payload: is empty; Alipay never sends empty content")
 	}
 	return nil
 }
@@ -95,7 +96,7 @@ func outgoingContent(s dialect.Settings, charset string, payload []byte) (text s
 func notifyID(o dialect.Outbound) (string, error) {
 	if id := o.Platform[pNotifyID]; id != "" {
 		if len(id) > maxSentNotifyID || !plain(id) {
-			return "", fmt.Errorf("platform member %s: must be at most %d printable ASCII characters", pNotifyID, maxSentNotifyID)
+			return "", dialect.CannotSend("platform member %s: must be at most %d printable ASCII characters", pNotifyID, maxSentNotifyID)
 		}
 		return id, nil
 	}
@@ -110,10 +111,12 @@ func signedForm(s dialect.Settings, charset string, rule Rule, params []Param) (
 	if err != nil {
 		return dialect.Request{}, err
 	}
-	if name := ambiguous(params); name != "" {
-		return dialect.Request{}, fmt.Errorf("parameter %s: holds the text of further parameters, which a receiver could not tell apart", name)
+	sorted := slices.Clone(params)
+	sortByName(sorted)
+	if _, hides, broken := lookInside(sorted); hides || broken { // receivers differ, so this is stricter than our own
+		return dialect.Request{}, dialect.CannotSend("a platform member holds the text of further parameters, which a receiver could not tell apart")
 	}
-	sig, err := key.Sign(s.Or(fSignType, RSA2), Canonical(rule, params))
+	sig, err := key.Sign(s.Or(fSignType, RSA2), canonical(rule, sorted))
 	if err != nil {
 		return dialect.Request{}, dialect.Refuse(dialect.ReasonSettings, "setting "+fPlatformKey, "%v", err)
 	}

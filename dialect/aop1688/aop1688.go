@@ -57,8 +57,8 @@ var fields = []dialect.Field{
 	{
 		Name: "dedup_for", Kind: dialect.KindDuration, Shared: true, Receiving: dialect.Optional, Default: "7d",
 		Help: dialect.Text{
-			En: "how long a msgId is remembered. A message whose gmtBorn, which is signed, is older than this is refused as a replay",
-			Zh: "msgId 的记忆时长。gmtBorn（已签名）早于此时长的消息按重放拒绝",
+			En: "how long a msgId is remembered. A message whose gmtBorn, which is signed, is further from now than half of this is refused as a replay",
+			Zh: "msgId 的记忆时长。gmtBorn（已签名）与当前相差超过此时长一半的消息按重放拒绝",
 		},
 	},
 	{

@@ -76,12 +76,13 @@ func TestEveryOpensslVector(t *testing.T) {
 				t.Error("the form is written in another way")
 			}
 			s := dialect.Set("app_secret", v.AppSecret)
+			born := read(params, v.Params[messageParam], v.Params[messageParam] != "").Time
 			for _, body := range []string{v.FormBody, form.Encode()} {
-				if _, err := Dialect.Receive(s, dialect.Inbound{Body: []byte(body)}); body != "" && err != nil {
+				if _, err := Dialect.Receive(s, dialect.Inbound{Body: []byte(body), Now: born}); body != "" && err != nil {
 					t.Errorf("refused: %v", err)
 				}
 			}
-			if _, err := Dialect.Receive(s, dialect.Inbound{Query: form.Encode()}); err != nil {
+			if _, err := Dialect.Receive(s, dialect.Inbound{Query: form.Encode(), Now: born}); err != nil {
 				t.Errorf("refused in the query: %v", err)
 			}
 			for how, mac := range v.MustNotMatch {
@@ -203,6 +204,23 @@ func BenchmarkSign(b *testing.B) {
 	for b.Loop() {
 		if _, err := Dialect.Sign(s, o); err != nil {
 			b.Fatal(err)
+		}
+	}
+}
+
+func TestWhatIsYoungEnoughToPassIsStillRemembered(t *testing.T) {
+	t.Parallel()
+	s := dialect.Set("app_secret", "shh", "dedup_for", "2h")
+	born := time.UnixMilli(1779263269913)
+	req, err := Dialect.Sign(s, dialect.Outbound{ID: "msg_1", EventType: "T", Payload: []byte("{}"), Created: born, Now: born})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for age, want := range map[time.Duration]dialect.Reason{
+		-time.Hour - time.Millisecond: dialect.ReasonReplay, -time.Hour: "", time.Hour: "", time.Hour + time.Millisecond: dialect.ReasonReplay,
+	} {
+		if _, err := Dialect.Receive(s, dialect.Inbound{Body: req.Body, Now: born.Add(age)}); reasonOf(err) != want {
+			t.Errorf("%v after its birth: %v", age, err)
 		}
 	}
 }

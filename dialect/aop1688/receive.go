@@ -42,9 +42,10 @@ func receive(s dialect.Settings, in dialect.Inbound) (dialect.Received, error) {
 		sum := sha256.Sum256([]byte(text))
 		got.DedupKey = "sha256:" + hex.EncodeToString(sum[:])
 	}
-	if keep := policy(s).DedupFor; !got.Time.IsZero() && in.Now.Sub(got.Time) > keep {
+	// Half, because what came that early must still be remembered when it is that old.
+	if keep := policy(s).DedupFor; !got.Time.IsZero() && in.Now.Sub(got.Time).Abs() > keep/2 {
 		return dialect.Received{}, dialect.Refuse(dialect.ReasonReplay, "message member gmtBorn",
-			"is older than what is remembered; if the platform does send such messages, lengthen dedup_for")
+			"is further from now than half of what is remembered; if the platform does send such messages, lengthen dedup_for")
 	}
 	return got, nil
 }

@@ -22,7 +22,7 @@ func sign(s dialect.Settings, o dialect.Outbound) (dialect.Request, error) {
 	}
 	event := eventOf(o)
 	if !dialect.Printable(event) {
-		return dialect.Request{}, errors.New("douyin: signing: the event type must be a printable text of 1 to 256 bytes, and more than an action")
+		return dialect.Request{}, dialect.CannotSend("douyin: signing: the event type must be a printable text of 1 to 256 bytes, and more than an action")
 	}
 	clientKey := s.Or("client_key", o.Platform["client_key"])
 	if clientKey == "" {
@@ -30,7 +30,7 @@ func sign(s dialect.Settings, o dialect.Outbound) (dialect.Request, error) {
 	}
 	id, logID := idsOf(o)
 	if !dialect.Printable(id) {
-		return dialect.Request{}, errors.New("douyin: signing: platform member Msg-Id must be a printable text of 1 to 256 bytes")
+		return dialect.Request{}, dialect.CannotSend("douyin: signing: platform member Msg-Id must be a printable text of 1 to 256 bytes")
 	}
 	e := envelope{pretty: s.Bool("pretty_body", false), b: make([]byte, 0, len(o.Payload)+len(o.Payload)/4+256)}
 	e.add("event", []byte(event))
@@ -44,7 +44,7 @@ func sign(s dialect.Settings, o dialect.Outbound) (dialect.Request, error) {
 	e.add("log_id", []byte(logID))
 	body := e.end()
 	if !utf8.Valid(body) {
-		return dialect.Request{}, errors.New("douyin: signing: the payload or a platform member is not UTF-8")
+		return dialect.Request{}, dialect.CannotSend("douyin: signing: the payload or a platform member is not UTF-8")
 	}
 	return request(secret, id, body), nil
 }

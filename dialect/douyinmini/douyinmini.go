@@ -85,8 +85,8 @@ var fields = []dialect.Field{
 	{
 		Name: "dedup_for", Kind: dialect.KindDuration, Shared: true, Receiving: dialect.Optional, Default: "7d",
 		Help: dialect.Text{
-			En: "how long a callback is recognised when it comes again. A signed time further from now than this is refused as a replay",
-			Zh: "识别重复回调的时长。已签名的时间与当前相差超过此时长的按重放拒绝",
+			En: "how long a callback is recognised when it comes again. A signed time further from now than half of this is refused as a replay",
+			Zh: "识别重复回调的时长。已签名的时间与当前相差超过此时长一半的按重放拒绝",
 		},
 	},
 	{

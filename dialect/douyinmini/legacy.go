@@ -1,15 +1,18 @@
 package douyinmini
 
 import (
+	"bytes"
 	"crypto/sha1"
 	"crypto/subtle"
 	"encoding/binary"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/waypost/waypost/dialect"
@@ -44,6 +47,9 @@ func verifyLegacy(s dialect.Settings, in dialect.Inbound) (callback, *dialect.Er
 		if subtle.ConstantTimeCompare([]byte(signature), want[:]) != 1 {
 			continue
 		}
+		if part := notAsSent(nonce, text); part != "" {
+			return callback{}, dialect.Refuse(dialect.ReasonSignature, "body member "+part, "is not of its form; the signature is right, but such a callback counts as forged, because the signed text does not say which part is which")
+		}
 		at, ok := seconds(stamp)
 		if !ok {
 			return callback{}, dialect.Refuse(dialect.ReasonReplay, "body member timestamp", "is no time in seconds")
@@ -51,6 +57,28 @@ func verifyLegacy(s dialect.Settings, in dialect.Inbound) (callback, *dialect.Er
 		return callback{members: members, at: at, key: i, hole: true}, nil
 	}
 	return callback{}, dialect.Refuse(dialect.ReasonSignature, "body member msg_signature", "matches timestamp, nonce and msg under none of the live tokens")
+}
+
+// notAsSent names the member that is not what the platform sends, though it is signed. The sorted texts are joined with
+// nothing between, so anyone can share out the characters of a captured callback among its members anew, or swap two of
+// them. An object that is whole can be nothing but msg: no part of it fits into the other members.
+func notAsSent(nonce string, msg []byte) string {
+	switch {
+	case !bytes.HasPrefix(bytes.TrimLeft(msg, " \t\r\n"), []byte("{")) || !json.Valid(msg):
+		return "msg"
+	case !usableNonce(nonce):
+		return "nonce"
+	}
+	return ""
+}
+
+const maxNonce = 64
+
+// usableNonce says whether a nonce is printable ASCII without what JSON and its strings are made of.
+func usableNonce(nonce string) bool {
+	return nonce != "" && len(nonce) <= maxNonce && !strings.ContainsFunc(nonce, func(r rune) bool {
+		return r <= ' ' || r > '~' || strings.ContainsRune("\"\\[]{}", r)
+	})
 }
 
 // signatureLegacy is the SHA-1 of the four texts, sorted by their bytes and joined with nothing between.
@@ -78,6 +106,11 @@ func signLegacy(s dialect.Settings, o dialect.Outbound) (dialect.Request, error)
 	number := s.Bool("number_members", false)
 	if number && (!dialect.Digits(nonce, 18) || nonce[0] == '0') {
 		return dialect.Request{}, errors.New("douyinmini: signing: platform member nonce is no number, which setting number_members asks for")
+	}
+	if part := notAsSent(nonce, o.Payload); part == "nonce" {
+		return dialect.Request{}, dialect.CannotSend("platform member nonce: must be at most %d printable ASCII characters without blanks, quotes, brackets and backslashes", maxNonce)
+	} else if part != "" {
+		return dialect.Request{}, dialect.CannotSend("the payload must be a JSON object")
 	}
 	scalar := func(b []byte, text string) []byte {
 		if number {

@@ -84,8 +84,8 @@ var fields = []dialect.Field{
 	{
 		Name: "dedup_for", Kind: dialect.KindDuration, Shared: true, Receiving: dialect.Optional, Default: "1h",
 		Help: dialect.Text{
-			En: "how long a request is recognised when it comes again. A signed timestamp further from now than this is refused as a replay",
-			Zh: "识别重复请求的时长。已签名的 timestamp 与当前相差超过此时长的按重放拒绝",
+			En: "how long a request is recognised when it comes again. A signed timestamp further from now than half of this is refused as a replay",
+			Zh: "识别重复请求的时长。已签名的 timestamp 与当前相差超过此时长一半的按重放拒绝",
 		},
 	},
 	{

@@ -76,8 +76,9 @@ func genuine(s dialect.Settings, params []param, in dialect.Inbound) *dialect.Er
 	if at.IsZero() {
 		return dialect.Refuse(dialect.ReasonReplay, "URL parameter timestamp", "is missing or no time in milliseconds")
 	}
-	if keep := policy(s).DedupFor; in.Now.Sub(at).Abs() > keep {
-		return dialect.Refuse(dialect.ReasonReplay, "URL parameter timestamp", "is further from now than the setting dedup_for")
+	// Half, because what came that early must still be remembered when it is that old.
+	if keep := policy(s).DedupFor; in.Now.Sub(at).Abs() > keep/2 {
+		return dialect.Refuse(dialect.ReasonReplay, "URL parameter timestamp", "is further from now than half of the setting dedup_for")
 	}
 	return nil
 }

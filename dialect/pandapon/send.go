@@ -21,17 +21,17 @@ func sign(s dialect.Settings, o dialect.Outbound) (dialect.Request, error) {
 		return dialect.Request{}, errors.New("pandapon: signing: setting access_secret is empty; enter the AccessSecret")
 	}
 	if !utf8.Valid(o.Payload) {
-		return dialect.Request{}, errors.New("pandapon: signing: the payload is not UTF-8, so it has no signature that both sides agree on")
+		return dialect.Request{}, dialect.CannotSend("pandapon: signing: the payload is not UTF-8, so it has no signature that both sides agree on")
 	}
 	if !dialect.Printable(o.EventType) {
-		return dialect.Request{}, errors.New("pandapon: signing: the event type must be a printable text of 1 to 256 bytes")
+		return dialect.Request{}, dialect.CannotSend("pandapon: signing: the event type must be a printable text of 1 to 256 bytes")
 	}
 	platform, given := o.Platform["messagePlatform"]
 	if !given {
 		platform = platformOf(s)
 	}
 	if !dialect.Digits(platform, maxPlatform) {
-		return dialect.Request{}, errors.New("pandapon: signing: platform member messagePlatform must be a whole number such as 0 or 1")
+		return dialect.Request{}, dialect.CannotSend("pandapon: signing: platform member messagePlatform must be a whole number such as 0 or 1")
 	}
 	mac := hex.EncodeToString(sumOf(secrets[0], o.Payload, make([]byte, 0, sha256.Size)))
 	if s.Get("hex_case") == "upper" {

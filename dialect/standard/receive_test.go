@@ -160,3 +160,31 @@ func BenchmarkReceive(b *testing.B) {
 		})
 	}
 }
+
+func TestWhatIsYoungEnoughToPassIsStillRemembered(t *testing.T) {
+	t.Parallel()
+	s := dialect.Set("secret", ours, "tolerance", "30m", "dedup_for", "1h")
+	h, err := Sign(s, "msg_1", moment, []byte("{}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := func(s dialect.Settings, age time.Duration) dialect.Reason {
+		_, err := receive(s, dialect.Inbound{Header: h, Body: []byte("{}"), Now: moment.Add(age)})
+		var refusal *dialect.Error
+		if errors.As(err, &refusal) {
+			return refusal.Reason
+		}
+		return ""
+	}
+	for age, want := range map[time.Duration]dialect.Reason{
+		-30*time.Minute - time.Second: dialect.ReasonReplay, -30 * time.Minute: "",
+		30 * time.Minute: "", 30*time.Minute + time.Second: dialect.ReasonReplay,
+	} {
+		if got := at(s, age); got != want {
+			t.Errorf("%v after its time: %q, want %q", age, got, want)
+		}
+	}
+	if got := at(dialect.Set("secret", ours, "tolerance", "1h", "dedup_for", "1h"), 0); got != dialect.ReasonSettings {
+		t.Errorf("a tolerance over half of the memory: %q", got)
+	}
+}

@@ -60,8 +60,8 @@ var fields = []dialect.Field{
 	{
 		Name: "tolerance", Kind: dialect.KindDuration, Receiving: dialect.Optional, Default: "5m",
 		Help: dialect.Text{
-			En: "How far the signed time may be from ours, either way, the edge included. At most dedup_for.",
-			Zh: "签名时间与本机时间允许的最大偏差（前后均可，含边界），不得超过 dedup_for。",
+			En: "How far the signed time may be from ours, either way, the edge included. At most half of dedup_for.",
+			Zh: "签名时间与本机时间允许的最大偏差（前后均可，含边界），不得超过 dedup_for 的一半。",
 		},
 	},
 	{
@@ -131,12 +131,12 @@ func check(s dialect.Settings, use dialect.Use) error {
 	return nil
 }
 
-// tolerance is how far the signed time may be off. A time that is older than the memory could be a repeat that is no
-// longer recognised, so the memory bounds it.
+// tolerance is how far the signed time may be off. It is never more than half of the memory: what came as early as the
+// tolerance allows is then still remembered when it is as old as the tolerance allows.
 func tolerance(s dialect.Settings) (time.Duration, error) {
 	d := s.Duration("tolerance", defaultTolerance)
-	if d <= 0 || d > dedupFor(s) {
-		return 0, dialect.Problem{Field: "tolerance", Text: "must be more than nothing and at most dedup_for"}
+	if d <= 0 || d > dedupFor(s)/2 {
+		return 0, dialect.Problem{Field: "tolerance", Text: "must be more than nothing and at most half of dedup_for"}
 	}
 	return d, nil
 }

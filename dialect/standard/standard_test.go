@@ -42,7 +42,7 @@ func TestCheckRefuses(t *testing.T) {
 		"a public key at the sender":              {dialect.Set("secret", public), dialect.Sending, "secret", "whsk_"},
 		"a public key under the private's prefix": {dialect.Set("secret", prefixPrivate+strings.TrimPrefix(public, prefixPublic)+"AAAA"), dialect.Sending, "secret", "base64"},
 		"a tolerance of nothing":                  {dialect.Set("secret", ours, "tolerance", "0s"), dialect.Receiving, "tolerance", "more than nothing"},
-		"a tolerance over the memory":             {dialect.Set("secret", ours, "tolerance", "2h", "dedup_for", "1h"), dialect.Receiving, "tolerance", "dedup_for"},
+		"a tolerance over half of the memory":     {dialect.Set("secret", ours, "tolerance", "31m", "dedup_for", "1h"), dialect.Receiving, "tolerance", "half of dedup_for"},
 		"no memory":                               {dialect.Set("secret", ours, "dedup_for", "0s"), dialect.Receiving, "dedup_for", "more than nothing"},
 		"an event type that cannot be printed":    {dialect.Set("secret", ours, "event_type", "a\tb"), dialect.Receiving, "event_type", "printed"},
 		"a path with a blank":                     {dialect.Set("secret", ours, "event_type_path", "type "), dialect.Receiving, "event_type_path", "blank"},
@@ -73,7 +73,7 @@ func TestCheckAllows(t *testing.T) {
 		"a shared secret beside a private key": {dialect.Set("secret", ours, "secret", private), dialect.Sending},
 		"a shared secret beside a public key":  {dialect.Set("secret", ours, "secret", public), dialect.Receiving},
 		"a secret without its padding":         {dialect.Set("secret", "whsec_"+strings.Repeat("A", 34)), dialect.Receiving},
-		"every setting of a receiver": {dialect.Set("secret", ours, "headers", "both", "tolerance", "7d", "dedup_for", "7d",
+		"every setting of a receiver": {dialect.Set("secret", ours, "headers", "both", "tolerance", "84h", "dedup_for", "7d",
 			"event_type", "库存 变更", "event_type_path", "event.name"), dialect.Receiving},
 		"every setting of a sender": {dialect.Set("secret", ours, "headers", "svix", "deadline", "500ms", "retry_schedule", "1s, 5m,1d"), dialect.Sending},
 	} {

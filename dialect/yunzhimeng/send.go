@@ -23,7 +23,7 @@ func sign(s dialect.Settings, out dialect.Outbound) (dialect.Request, error) {
 	}
 	code := eventCode(s, out.EventType)
 	if !usableEventType(code) {
-		return dialect.Request{}, fmt.Errorf("signing: the event type must be 1 to 256 bytes of printable text without blanks at its ends: it travels in the header %s", headerEventCode)
+		return dialect.Request{}, dialect.CannotSend("signing: the event type must be 1 to 256 bytes of printable text without blanks at its ends: it travels in the header %s", headerEventCode)
 	}
 	body, err := seal(s, out)
 	if err != nil {
@@ -31,7 +31,7 @@ func sign(s dialect.Settings, out dialect.Outbound) (dialect.Request, error) {
 	}
 	e := envelope{stamp: stamp(s, out.Now), nonce: nonce(out.Seed), body: body}
 	if !sch.text.unambiguous(e) {
-		return dialect.Request{}, fmt.Errorf("signing: under this %s the body must not begin or end with a digit", setSignedText)
+		return dialect.Request{}, dialect.CannotSend("signing: under this %s the body must not begin or end with a digit", setSignedText)
 	}
 	signature, err := key.sign(sch.format, sch.text, e)
 	if err != nil {
@@ -66,7 +66,7 @@ func seal(s dialect.Settings, out dialect.Outbound) ([]byte, error) {
 		return out.Payload, err
 	}
 	if !json.Valid(out.Payload) {
-		return nil, fmt.Errorf("the payload is not JSON, so its fields cannot be encrypted")
+		return nil, dialect.CannotSend("the payload is not JSON, so its fields cannot be encrypted")
 	}
 	return o.payload(out.Payload, out.Seed)
 }

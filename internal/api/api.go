@@ -71,6 +71,9 @@ type Handler struct {
 	apps    *cache[string, hook.ApplicationID]
 	answers *answers
 	config  sync.Mutex // held over a read of the configuration and the write that follows from it
+
+	lists      *crowd
+	handshakes *crowd
 }
 
 // New makes the API. It panics when an option that must be set is not: that is a fault of the wiring.
@@ -84,6 +87,9 @@ func New(o Options) *Handler {
 		tokens:  newCache[[32]byte, hook.Token](),
 		apps:    newCache[string, hook.ApplicationID](),
 		answers: newAnswers(),
+
+		lists:      newCrowd(listsEach, listsAll),
+		handshakes: newCrowd(handshakesEach, handshakesAll),
 	}
 	h.huma = humago.New(h.mux, h.humaConfig())
 	h.health()

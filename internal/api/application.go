@@ -37,7 +37,7 @@ type applicationOut struct {
 	RateLimit    *int              `json:"rateLimit" deprecated:"true"`
 	ThrottleRate *int              `json:"throttleRate"`
 	Metadata     map[string]string `json:"metadata"`
-	AllowCIDRs   []string          `json:"allowCidrs" nullable:"false" doc:"Addition"`
+	AllowCIDRs   []string          `json:"allowCidrs" nullable:"false" doc:"Addition. Shown to the organisation only; [] to others"`
 	Managed      bool              `json:"managed" doc:"Addition. Declared in the configuration file, and overwritten by it at each start"`
 	CreatedAt    time.Time         `json:"createdAt"`
 	UpdatedAt    time.Time         `json:"updatedAt"`
@@ -90,6 +90,9 @@ func (h *Handler) applications() {
 	add(h, operation("application.get", http.MethodGet, "/app/{app_id}", "Get an application"), member,
 		func(ctx context.Context, in *AppPath) (*output[applicationOut], error) {
 			a, err := h.app(ctx, in.App)
+			if !actorOf(ctx).isOrganisation() {
+				a.AllowCIDRs = nil // they tell of the organisation's networks
+			}
 			return &output[applicationOut]{showApplication(a)}, err
 		})
 	update := operation("application.update", http.MethodPut, "/app/{app_id}", "Replace an application, or create it under this uid")

@@ -128,12 +128,12 @@ type resendInput struct {
 }
 
 func (h *Handler) attempts() {
-	add(h, operation("message-attempt.list-by-msg", http.MethodGet, "/app/{app_id}/attempt/msg/{msg_id}",
+	within(h, h.lists, operation("message-attempt.list-by-msg", http.MethodGet, "/app/{app_id}/attempt/msg/{msg_id}",
 		"List the attempts of a message, newest first"), member, h.attemptsByMessage)
 	legacy := operation("message-attempt.list-by-msg-deprecated", http.MethodGet, "/app/{app_id}/msg/{msg_id}/attempt", "The older path of list-by-msg")
 	legacy.Deprecated = true
-	add(h, legacy, member, h.attemptsByMessage)
-	add(h, operation("message-attempt.list-by-endpoint", http.MethodGet, "/app/{app_id}/attempt/endpoint/{endpoint_id}",
+	within(h, h.lists, legacy, member, h.attemptsByMessage)
+	within(h, h.lists, operation("message-attempt.list-by-endpoint", http.MethodGet, "/app/{app_id}/attempt/endpoint/{endpoint_id}",
 		"List the attempts to an endpoint, newest first"), member, h.attemptsByEndpoint)
 	add(h, operation("message-attempt.get", http.MethodGet, "/app/{app_id}/msg/{msg_id}/attempt/{attempt_id}", "Get an attempt"), member, h.attempt)
 	resend := operation("message-attempt.resend", http.MethodPost, "/app/{app_id}/msg/{msg_id}/endpoint/{endpoint_id}/resend",
@@ -210,6 +210,9 @@ func (h *Handler) resend(ctx context.Context, in *resendInput) (*output[emptyOut
 	}
 	if e.Disabled {
 		return nil, conflict("the endpoint is disabled: enable it before sending to it")
+	}
+	if e.RequireVerified && e.Verification.State != hook.VerificationPassed {
+		return nil, conflict("the endpoint gets nothing before it is verified: POST …/endpoint/%s/verify", e.ID)
 	}
 	return &output[emptyOut]{}, h.Store.Resend(ctx, m.App, m.ID, e.ID, h.now())
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"reflect"
 	"time"
 
 	"github.com/waypost/waypost/internal/hook"
@@ -28,7 +27,7 @@ type EndpointFields struct {
 	Profile         optional[string]     `json:"profile,omitempty" maxLength:"256" doc:"Addition. Id or uid of the profile whose settings it shares; the organisation's token only"`
 	Settings        optional[settingsIn] `json:"settings,omitempty"`
 	RetrySchedule   optional[[]float64]  `json:"retrySchedule,omitempty" maxItems:"100" minimum:"0" maximum:"2592000" doc:"Addition. Seconds to wait between attempts, fractions allowed; [] = one attempt only, null = the dialect's"`
-	TimeoutMs       optional[int]        `json:"timeoutMs,omitempty" minimum:"1" maximum:"600000" doc:"Addition. Milliseconds for one attempt; null = the dialect's"`
+	TimeoutMs       optional[int]        `json:"timeoutMs,omitempty" minimum:"1" maximum:"600000" doc:"Addition. Milliseconds for one attempt; null = the dialect's. An application's token may set 60000 at most"`
 	Format          optional[string]     `json:"format,omitempty" enum:"payload,original,cloudevents" doc:"Addition. How a message is laid out, in the standard dialect; default payload"`
 	RequireVerified optional[bool]       `json:"requireVerified,omitempty" doc:"Addition. Deliveries wait until it has been verified"`
 	Paused          optional[bool]       `json:"paused,omitempty" doc:"Addition. Deliveries wait until it is no longer paused"`
@@ -154,7 +153,7 @@ func (h *Handler) endpoints() {
 	create := operation("endpoint.create", http.MethodPost, "/app/{app_id}/endpoint", "Create an endpoint")
 	create.DefaultStatus = http.StatusCreated
 	add(h, create, member, h.createEndpoint)
-	add(h, operation("endpoint.list", http.MethodGet, "/app/{app_id}/endpoint", "List endpoints, newest first"), member, h.listEndpoints)
+	within(h, h.lists, operation("endpoint.list", http.MethodGet, "/app/{app_id}/endpoint", "List endpoints, newest first"), member, h.listEndpoints)
 	add(h, operation("endpoint.get", http.MethodGet, "/app/{app_id}/endpoint/{endpoint_id}", "Get an endpoint"), member,
 		func(ctx context.Context, in *EndpointPath) (*output[endpointOut], error) {
 			_, e, err := h.endpoint(ctx, in)
@@ -177,8 +176,8 @@ func (h *Handler) endpoints() {
 	})
 	add(h, operation("endpoint.get-secret", http.MethodGet, "/app/{app_id}/endpoint/{endpoint_id}/secret", "Get the signing secret of a standard endpoint"),
 		member, h.endpointSecret)
-	add(h, operation("endpoint.verify", http.MethodPost, "/app/{app_id}/endpoint/{endpoint_id}/verify",
-		"Run the handshake of the endpoint's dialect (addition)"), member, h.verifyEndpoint)
+	within(h, h.handshakes, operation("endpoint.verify", http.MethodPost, "/app/{app_id}/endpoint/{endpoint_id}/verify",
+		"Run the handshake of the endpoint's dialect, for 10 s at most (addition)"), member, h.verifyEndpoint)
 }
 
 // endpoint finds an endpoint and its application.
@@ -262,35 +261,26 @@ func (h *Handler) patchEndpoint(ctx context.Context, in *endpointPatchInput) (*o
 	return &output[endpointOut]{h.showEndpoint(e)}, nil
 }
 
-// changeEndpoint reads, edits and writes an endpoint. An edit may ask the network about an address, which is no work to
-// do under a lock: so the endpoint is read again before the write, and the edit made anew when it has changed meanwhile.
 func (h *Handler) changeEndpoint(ctx context.Context, path *EndpointPath, change endpointEdit) (hook.Endpoint, error) {
-	for range 3 {
+	return h.rewrite(ctx, path, func(app hook.Application, e *hook.Endpoint) error { return h.edit(ctx, app, e, change) })
+}
+
+// rewrite reads, changes and writes an endpoint. A change may ask the network about an address, which is no work to do under
+// a lock, and the engine disables endpoints without asking for any: so nothing is written when the endpoint was changed
+// meanwhile, and the change made anew. change leaves lists and maps of the endpoint alone and puts others in their place.
+func (h *Handler) rewrite(ctx context.Context, path *EndpointPath, change func(hook.Application, *hook.Endpoint) error) (hook.Endpoint, error) {
+	for range 5 {
 		app, before, err := h.endpoint(ctx, path)
 		if err != nil {
 			return hook.Endpoint{}, err
 		}
 		e := before
-		if err := h.edit(ctx, app, &e, change); err != nil {
+		if err := change(app, &e); err != nil {
 			return hook.Endpoint{}, err
 		}
-		if ok, err := h.swapEndpoint(ctx, before, e); ok || err != nil {
-			return e, err
+		if done, err := h.Store.SwapEndpoint(ctx, before, e); done || err != nil {
+			return e, named(err, endpointExists)
 		}
 	}
 	return hook.Endpoint{}, conflict("the endpoint was changed by somebody else at the same time: try again")
-}
-
-// swapEndpoint writes an endpoint unless it is no longer what it was before.
-func (h *Handler) swapEndpoint(ctx context.Context, before, after hook.Endpoint) (bool, error) {
-	h.config.Lock()
-	defer h.config.Unlock()
-	present, err := h.Store.Endpoint(ctx, before.App, before.ID.String())
-	if err != nil {
-		return false, err
-	}
-	if !reflect.DeepEqual(present, before) {
-		return false, nil
-	}
-	return true, named(h.Store.UpdateEndpoint(ctx, after), endpointExists)
 }

@@ -15,11 +15,15 @@ const (
 	standardDialect = "standard"
 	standardSecret  = "secret" // the standard dialect's setting that holds its signing secrets
 	secretBytes     = 32
+
+	// maxOwnTimeout bounds what an application's token may demand: each attempt holds a place of all endpoints' while it waits.
+	maxOwnTimeout = time.Minute
 )
 
 // endpointEdit is a request to create or change an endpoint.
 type endpointEdit struct {
 	url     *string // nil = as it is
+	from    string  // the dialect before; set by edit
 	in      EndpointFields
 	replace bool // Svix's members that are missing get their defaults
 }
@@ -30,6 +34,7 @@ func (h *Handler) edit(ctx context.Context, app hook.Application, e *hook.Endpoi
 	before := *e
 	in, who := change.in, actorOf(ctx)
 
+	change.from = before.Dialect
 	fillEndpoint(&p, e, in, change.replace)
 	d, shared, err := h.chooseDialect(ctx, &p, e, in)
 	if err != nil {
@@ -39,6 +44,9 @@ func (h *Handler) edit(ctx context.Context, app hook.Application, e *hook.Endpoi
 	if d != nil {
 		merged = h.fillSettings(&p, e, d, shared, change)
 		fillTimes(&p, e, in, d)
+		if !who.isOrganisation() && e.Timeout > maxOwnTimeout && e.Timeout != before.Timeout {
+			p.add("body.timeoutMs", "is at most %d with an application's token", maxOwnTimeout.Milliseconds())
+		}
 		checkOwnHeaders(&p, e.Headers, d)
 		if e.RequireVerified && d.Handshake == nil {
 			p.add("body.requireVerified", "can never be fulfilled: the dialect %s has no handshake", d.Name)
@@ -51,7 +59,8 @@ func (h *Handler) edit(ctx context.Context, app hook.Application, e *hook.Endpoi
 		// What an application points somewhere may not reach into the organisation's networks.
 		e.PublicOnly = true
 	}
-	if d != nil && (e.URL != before.URL || e.Dialect != before.Dialect || e.Profile != before.Profile) {
+	// A file is judged as a whole: its allow list may have changed although its endpoint has not.
+	if d != nil && (who.declaring || e.URL != before.URL || e.Dialect != before.Dialect || e.Profile != before.Profile) {
 		httpsOnly := !h.Dev && d.Policy != nil && d.Policy(dialect.Settings(merged)).HTTPSOnly
 		if err := h.checkURL(ctx, &p, app, e, httpsOnly); err != nil {
 			return err
@@ -150,7 +159,7 @@ func (h *Handler) profileFor(ctx context.Context, p *problems, present hook.Prof
 	return prof, nil
 }
 
-// fillSettings applies settings and secret, makes a secret for a standard endpoint that would have none, and lets the
+// fillSettings applies settings and secret, keeps or makes a secret for a standard endpoint that would have none, and lets the
 // dialect judge the whole, which it returns.
 func (h *Handler) fillSettings(p *problems, e *hook.Endpoint, d *dialect.Dialect, shared hook.Profile, change endpointEdit) hook.Settings {
 	in := change.in
@@ -172,7 +181,10 @@ func (h *Handler) fillSettings(p *problems, e *hook.Endpoint, d *dialect.Dialect
 		shownAt[standardSecret] = "body.secret"
 	}
 	if d.Name == standardDialect && len(own[standardSecret]) == 0 && len(shared.Settings[standardSecret]) == 0 {
-		own[standardSecret] = []string{newSecret()}
+		// A secret goes when another is given, not when settings are reset: its receiver would refuse everything from then on.
+		if own[standardSecret] = e.Settings[standardSecret]; change.from != standardDialect || len(own[standardSecret]) == 0 {
+			own[standardSecret] = []string{newSecret()}
+		}
 	}
 	e.Settings = own
 	merged := shared.Settings.Merge(own)

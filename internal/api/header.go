@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/waypost/waypost/dialect"
+	"github.com/waypost/waypost/internal/hook"
 )
 
 const (
@@ -169,18 +170,12 @@ func patchHeaders(present map[string]string, in map[string]optional[string]) map
 }
 
 func (h *Handler) changeHeaders(ctx context.Context, path *EndpointPath, change func(*problems, map[string]string) map[string]string) error {
-	h.config.Lock()
-	defer h.config.Unlock()
-	_, e, err := h.endpoint(ctx, path)
-	if err != nil {
-		return err
-	}
-	var p problems
-	e.Headers = change(&p, e.Headers)
-	checkOwnHeaders(&p, e.Headers, h.Dialects[e.Dialect])
-	if err := p.err(); err != nil {
-		return err
-	}
-	e.UpdatedAt = h.now()
-	return h.Store.UpdateEndpoint(ctx, e)
+	_, err := h.rewrite(ctx, path, func(_ hook.Application, e *hook.Endpoint) error {
+		var p problems
+		e.Headers = change(&p, e.Headers)
+		checkOwnHeaders(&p, e.Headers, h.Dialects[e.Dialect])
+		e.UpdatedAt = h.now()
+		return p.err()
+	})
+	return err
 }

@@ -150,7 +150,7 @@ type messageGetInput struct {
 
 func (h *Handler) messages() {
 	h.publishRoute()
-	add(h, operation("message.list", http.MethodGet, "/app/{app_id}/msg", "List messages, newest first"), member, h.listMessages)
+	within(h, h.lists, operation("message.list", http.MethodGet, "/app/{app_id}/msg", "List messages, newest first"), member, h.listMessages)
 	add(h, operation("message.get", http.MethodGet, "/app/{app_id}/msg/{msg_id}", "Get a message"), member,
 		func(ctx context.Context, in *messageGetInput) (*output[messageOut], error) {
 			m, err := h.message(ctx, in.MessagePath)

@@ -77,11 +77,12 @@ func operation(name, method, path, summary string) huma.Operation {
 	return huma.Operation{OperationID: "v1." + name, Method: method, Path: root + path, Summary: summary, Tags: []string{noun}}
 }
 
-// add registers an operation: who may call it, what it does, and every answer that it may give.
-func add[I, O any](h *Handler, op huma.Operation, who access, fn handler[I, O]) {
+// add registers an operation: who may call it, what it does, and every answer that it may give. behind are asked once the
+// caller was admitted.
+func add[I, O any](h *Handler, op huma.Operation, who access, fn handler[I, O], behind ...func(huma.Context, func(huma.Context))) {
 	h.prepare(&op, who)
 	if who != anyone {
-		op.Middlewares = huma.Middlewares{h.guard(who)}
+		op.Middlewares = append(huma.Middlewares{h.guard(who)}, behind...)
 	}
 	huma.Register(h.huma, op, func(ctx context.Context, in *I) (*O, error) {
 		out, err := fn(ctx, in)

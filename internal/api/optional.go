@@ -6,6 +6,8 @@ import (
 	"net/url"
 	"reflect"
 	"strconv"
+	"strings"
+	"unicode"
 
 	"github.com/danielgtaylor/huma/v2"
 )
@@ -76,6 +78,9 @@ func pointer[T comparable](v T) *T {
 
 // isHTTP says whether a text is a plain http or https address, and what is wrong if not.
 func isHTTP(text string) (u *url.URL, problem string) {
+	if strings.ContainsFunc(text, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }) {
+		return nil, "must not hold blanks or control characters: write them as %20 and the like"
+	}
 	u, err := url.Parse(text)
 	switch {
 	case err != nil || u.Host == "" || u.Hostname() == "":

@@ -112,10 +112,22 @@ func (h *Handler) updateProfile(ctx context.Context, in *profileUpdateInput) (*o
 		return nil, err
 	}
 	if in.Body.Dialect.given() && in.Body.Dialect.Value != prof.Dialect {
+		if h.Dialects[in.Body.Dialect.Value] == nil {
+			return nil, invalidRequest(wrong("body.dialect", "there is no dialect %q; GET /api/v1/dialect lists them", in.Body.Dialect.Value))
+		}
 		return nil, invalidRequest(wrong("body.dialect", "never changes: make another profile"))
 	}
 	prof.Managed = prof.Managed || actorOf(ctx).declaring
 	if err := h.fillProfile(&prof, in.Body); err != nil {
+		return nil, err
+	}
+	var p problems
+	if actorOf(ctx).declaring {
+		// A file may move a setting from a profile to its users, which follow and are judged by themselves.
+	} else if err := h.checkUsers(ctx, &p, &prof); err != nil {
+		return nil, err
+	}
+	if err := p.err(); err != nil {
 		return nil, err
 	}
 	if err := h.Store.UpdateProfile(ctx, prof); err != nil {

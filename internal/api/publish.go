@@ -114,12 +114,14 @@ func (h *Handler) publishTo(r *http.Request, ref string) (hook.ApplicationID, er
 	return h.appID(r.Context(), ref)
 }
 
-// accept stores a message. A repeat of an Idempotency-Key gives the first message, a repeat of an event id a conflict.
+// accept stores a message. A repeat of an Idempotency-Key gives the first message, also when it repeats its event id; a
+// repeat of an event id alone is a conflict.
 func (h *Handler) accept(r *http.Request, a actor, m hook.Message) (hook.Message, error) {
 	wish := hook.Accept{Message: m}
 	if m.EventID != "" {
 		wish.Unique, wish.UniqueKeep = true, h.EventKeep
-	} else if key := r.Header.Get("Idempotency-Key"); key != "" {
+	}
+	if key := r.Header.Get("Idempotency-Key"); key != "" {
 		sum := sha256.Sum256(fmt.Appendf(nil, "%d/%s", a.token, key))
 		wish.Dedup = hook.Dedup{Scope: "api", Key: base64.RawURLEncoding.EncodeToString(sum[:18]), Keep: idempotencyKeep}
 	}
@@ -132,7 +134,7 @@ func (h *Handler) accept(r *http.Request, a actor, m hook.Message) (hook.Message
 		return m, notFound("application")
 	case first.Err != nil:
 		return m, first.Err
-	case first.Duplicate && wish.Unique:
+	case first.ByEvent:
 		return m, conflict("a message with this eventId exists already: %s", first.Message.ID)
 	case first.Duplicate:
 		return h.Store.Message(r.Context(), m.App, first.Message.ID.String(), false)

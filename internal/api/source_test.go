@@ -231,6 +231,12 @@ func TestProfiles(t *testing.T) {
 	s.post(app+"/endpoint", object{"url": goodURL, "profile": "panda", "dialect": "standard"}).wrong("body.dialect")
 	s.remove("/api/v1/profile/panda").refused(409, "conflict")
 
+	t.Log("what its users need cannot be taken away")
+	s.put("/api/v1/profile/panda", object{"name": "Panda", "settings": object{}}).wrong("body.settings.access_secret")
+	if route := must(s.store.Route(t.Context(), src.str("door"), s.now()))(t); text(route.Settings["access_secret"]) != `["shared"]` {
+		t.Errorf("after the refusal the source has %s", text(route.Settings["access_secret"]))
+	}
+
 	t.Log("rotating the shared secret is one update")
 	s.put("/api/v1/profile/panda", object{"name": "Panda", "settings": object{"access_secret": []string{"new", "<secret>"}}}).want(200)
 	route := must(s.store.Route(t.Context(), src.str("door"), s.now()))(t)

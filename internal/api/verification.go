@@ -3,9 +3,13 @@ package api
 import (
 	"context"
 	"reflect"
+	"time"
 
 	"github.com/waypost/waypost/internal/hook"
 )
+
+// maxHandshake bounds a handshake, whose caller waits for it, whatever the endpoint's own time-out.
+const maxHandshake = 10 * time.Second
 
 // verifyEndpoint runs the handshake and keeps what came of it.
 func (h *Handler) verifyEndpoint(ctx context.Context, in *EndpointPath) (*output[endpointOut], error) {
@@ -16,7 +20,9 @@ func (h *Handler) verifyEndpoint(ctx context.Context, in *EndpointPath) (*output
 	if d := h.Dialects[before.Dialect]; h.Verify == nil || d == nil || d.Handshake == nil {
 		return nil, conflict("the dialect %s has no handshake to verify an endpoint with", before.Dialect)
 	}
-	v, err := h.Verify(ctx, before)
+	limited, cancel := context.WithTimeout(ctx, maxHandshake)
+	defer cancel()
+	v, err := h.Verify(limited, before)
 	if err != nil {
 		return nil, err
 	}
@@ -29,20 +35,17 @@ func (h *Handler) verifyEndpoint(ctx context.Context, in *EndpointPath) (*output
 
 // keepVerification writes what came of a handshake, unless what was verified is no longer what is there.
 func (h *Handler) keepVerification(ctx context.Context, verified hook.Endpoint, v hook.Verification) (hook.Endpoint, error) {
-	h.config.Lock()
-	defer h.config.Unlock()
-	e, err := h.Store.Endpoint(ctx, verified.App, verified.ID.String())
-	if err != nil {
-		return e, err
-	}
-	if needsVerification(verified, e) {
-		return e, conflict("the endpoint was changed while it was being verified: try again")
-	}
-	e.Verification = v
-	if e.Verification.At.IsZero() {
-		e.Verification.At = h.now()
-	}
-	return e, h.Store.UpdateEndpoint(ctx, e)
+	path := &EndpointPath{AppPath{verified.App.String()}, verified.ID.String()}
+	return h.rewrite(ctx, path, func(_ hook.Application, e *hook.Endpoint) error {
+		if needsVerification(verified, *e) {
+			return conflict("the endpoint was changed while it was being verified: try again")
+		}
+		e.Verification = v
+		if e.Verification.At.IsZero() {
+			e.Verification.At = h.now()
+		}
+		return nil
+	})
 }
 
 // needsVerification says whether a handshake with the one says nothing of the other.

@@ -36,6 +36,7 @@ type App struct {
 	door     *ingest.Door
 	api      *api.Handler
 	metrics  *metrics
+	life     *life
 
 	public, admin net.Listener
 	token         string // made at this start, else ""
@@ -147,19 +148,19 @@ func (a *App) start(ctx context.Context) error {
 	if err := a.declare(ctx); err != nil {
 		return fmt.Errorf("apply the configuration: %w", err)
 	}
-	before, err := a.store.Beat(ctx, now, false)
-	if err != nil {
+	a.life = newLife(a)
+	if err := a.life.start(ctx, now); err != nil {
 		return fmt.Errorf("note the start: %w", err)
 	}
-	a.teardown.push("beat", func(ctx context.Context) error { _, err := a.store.Beat(ctx, time.Now(), true); return err })
-	a.gap(ctx, before, now) // at once: the beat has just forgotten how long we were away
+	a.teardown.push("signs of life", a.life.stop)
 	if err := a.engine.Start(ctx); err != nil {
 		return fmt.Errorf("start the engine: %w", err)
 	}
 	a.teardown.push("engine", a.engine.Stop)
 	a.teardown.push("front door's books", func(context.Context) error { return a.door.Close() })
-	a.serve("admin", a.admin, a.adminMux())
-	a.serve("public", a.public, a.publicMux())
+	a.serve("admin", a.admin, a.adminMux(), nil)
+	proxies, _ := ParsePrefixes(o.TrustedProxies) // validated
+	a.serve("public", a.public, a.publicMux(), newCrowd(maxPerClient, proxies, o.Log).changed)
 	a.announce()
 	return nil
 }
@@ -265,14 +266,14 @@ func (a *App) accepting() error {
 	if a.stopping.Load() {
 		return errStopping
 	}
-	return nil
+	return a.store.Accepting()
 }
 
-// serve runs an HTTP server on a listener and stops it in the teardown.
-func (a *App) serve(name string, l net.Listener, h http.Handler) {
+// serve runs an HTTP server on a listener and stops it in the teardown. connState may be nil.
+func (a *App) serve(name string, l net.Listener, h http.Handler, connState func(net.Conn, http.ConnState)) {
 	srv := &http.Server{
 		Handler: h, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 75 * time.Second, MaxHeaderBytes: 32 << 10,
-		ErrorLog: slog.NewLogLogger(a.o.Log.Handler(), slog.LevelDebug),
+		ErrorLog: slog.NewLogLogger(a.o.Log.Handler(), slog.LevelDebug), ConnState: connState,
 	}
 	done := make(chan struct{})
 	go func() {
@@ -302,34 +303,12 @@ func (a *App) adminMux() http.Handler {
 	mux.Handle("/api/", a.api)
 	mux.Handle("GET /api/v1/backup", a.api.Organisation(http.HandlerFunc(a.serveBackup)))
 	mux.Handle("GET /metrics", a.metrics.handler())
-	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
-	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
-	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
-	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
-	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	for path, h := range map[string]http.HandlerFunc{
+		"": pprof.Index, "cmdline": pprof.Cmdline, "profile": pprof.Profile, "symbol": pprof.Symbol, "trace": pprof.Trace,
+	} { // a heap profile shows payloads: it is for those who may read them anyhow
+		mux.Handle("GET /debug/pprof/"+path, a.api.Organisation(h))
+	}
 	return mux
-}
-
-// gap tells applications whose platforms had given up while we were away. It is told to people too; a failure is no
-// reason not to serve.
-func (a *App) gap(ctx context.Context, before, now time.Time) {
-	sources, err := collect(func(p store.Page) (store.List[hook.Source], error) { return a.store.Sources(ctx, 0, p) })
-	if err != nil {
-		a.o.Log.Error("could not look for gaps", "error", err)
-		return
-	}
-	routes := make([]hook.Route, 0, len(sources))
-	for _, s := range sources {
-		if r, err := a.store.SourceRoute(ctx, s.ID); err == nil {
-			routes = append(routes, r)
-		}
-	}
-	n, err := a.door.Gap(ctx, before, now, routes)
-	if err != nil {
-		a.o.Log.Error("could not tell of gaps", "error", err)
-	} else if n > 0 {
-		a.o.Log.Warn("was away for longer than platforms repeat: sources got the event "+ingest.GapType, "sources", n, "from", before, "to", now)
-	}
 }
 
 func (a *App) announce() {

@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
+	"log/slog"
 	"math/big"
 	"net"
 	"net/http"
@@ -189,6 +190,45 @@ func TestAGapIsTold(t *testing.T) {
 	}
 }
 
+func TestAGapThatCannotBeStoredIsToldLater(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	_, stop := started(t, dir, declared)
+	stop()
+	beat(t, dir, time.Now().Add(-26*time.Hour))
+	o := quiet(dir)
+	o.LowWater = 1 << 60 // the disk is nearly full, so to speak
+	a, err := Start(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Stop(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	b, _ := started(t, dir, declared)
+	var list struct{ Data []struct{ EventType string } }
+	b.get(t, "/api/v1/app/erp/msg", &list)
+	if len(list.Data) != 1 || list.Data[0].EventType != "source.gap" {
+		t.Errorf("messages: %+v", list.Data)
+	}
+}
+
+func TestProfilesAreForTheOrganisationOnly(t *testing.T) {
+	t.Parallel()
+	a, _ := started(t, t.TempDir(), "")
+	for _, path := range []string{"/debug/pprof/", "/debug/pprof/heap", "/debug/pprof/cmdline"} {
+		resp, err := http.Get("http://" + a.AdminAddr() + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		if resp.StatusCode != http.StatusUnauthorized {
+			t.Errorf("%s without a token: %s", path, resp.Status)
+		}
+		a.get(t, path, nil)
+	}
+}
+
 // beat makes the store's last sign of life an old one, as a server leaves it that was killed long ago.
 func beat(t *testing.T, dir string, at time.Time) {
 	t.Helper()
@@ -205,7 +245,7 @@ func beat(t *testing.T, dir string, at time.Time) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := db.Beat(t.Context(), at, true); err != nil {
+	if err := db.Beat(t.Context(), at, true); err != nil {
 		t.Fatal(err)
 	}
 	if err := db.Close(); err != nil {
@@ -246,7 +286,7 @@ func TestCertificateIsReadAgain(t *testing.T) {
 	dir := t.TempDir()
 	cert, key := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
 	writePair(t, cert, key, 1)
-	c := &certificate{cert: cert, key: key}
+	c := &certificate{cert: cert, key: key, log: slog.New(slog.DiscardHandler)}
 	serial := func() int64 {
 		t.Helper()
 		pair, err := c.get(nil)
@@ -263,7 +303,7 @@ func TestCertificateIsReadAgain(t *testing.T) {
 		t.Errorf("serial %d", got)
 	}
 	writePair(t, cert, key, 2)
-	later := time.Now().Add(time.Minute)
+	later := time.Now().Add(-time.Hour) // a restored file is older than the one that it replaces
 	if err := errors.Join(os.Chtimes(cert, later, later), os.Chtimes(key, later, later)); err != nil {
 		t.Fatal(err)
 	}

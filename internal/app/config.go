@@ -21,6 +21,7 @@ const maxConfigFile = 4 << 20
 // File is waypost.yaml: the server's options by the names of its flags, and what is declared.
 type File struct {
 	Server   map[string]string // option name → value, lists joined by commas
+	Lines    map[string]int    // option name → its line
 	Declared Declared
 }
 
@@ -33,8 +34,12 @@ type Declared struct {
 // Empty says whether nothing is declared.
 func (d Declared) Empty() bool { return len(d.Profiles)+len(d.Applications) == 0 }
 
+// line is where a thing stands in the file.
+type line int
+
 // DeclaredProfile is a profile by its uid.
 type DeclaredProfile struct {
+	line
 	UID      string        `yaml:"uid"`
 	Name     string        `yaml:"name"`
 	Dialect  string        `yaml:"dialect"`
@@ -43,6 +48,7 @@ type DeclaredProfile struct {
 
 // DeclaredApplication is an application by its uid, with what belongs to it.
 type DeclaredApplication struct {
+	line
 	UID          string             `yaml:"uid"`
 	Name         string             `yaml:"name"`
 	AllowCIDRs   []string           `yaml:"allow_cidrs"`
@@ -54,6 +60,7 @@ type DeclaredApplication struct {
 
 // DeclaredSource is a source by its uid.
 type DeclaredSource struct {
+	line
 	UID         string        `yaml:"uid"`
 	Name        string        `yaml:"name"`
 	Dialect     string        `yaml:"dialect"`
@@ -67,6 +74,7 @@ type DeclaredSource struct {
 
 // DeclaredEndpoint is an endpoint by its uid.
 type DeclaredEndpoint struct {
+	line
 	UID             string            `yaml:"uid"`
 	URL             string            `yaml:"url"`
 	Description     string            `yaml:"description"`
@@ -85,6 +93,34 @@ type DeclaredEndpoint struct {
 	Paused          bool              `yaml:"paused"`
 	RequireVerified bool              `yaml:"require_verified"`
 	Metadata        map[string]string `yaml:"metadata"`
+}
+
+// UnmarshalYAML notes the line beside the rest.
+func (d *DeclaredProfile) UnmarshalYAML(n *yaml.Node) error {
+	type plain DeclaredProfile
+	d.line = line(n.Line)
+	return n.Decode((*plain)(d))
+}
+
+// UnmarshalYAML notes the line beside the rest.
+func (d *DeclaredApplication) UnmarshalYAML(n *yaml.Node) error {
+	type plain DeclaredApplication
+	d.line = line(n.Line)
+	return n.Decode((*plain)(d))
+}
+
+// UnmarshalYAML notes the line beside the rest.
+func (d *DeclaredSource) UnmarshalYAML(n *yaml.Node) error {
+	type plain DeclaredSource
+	d.line = line(n.Line)
+	return n.Decode((*plain)(d))
+}
+
+// UnmarshalYAML notes the line beside the rest.
+func (d *DeclaredEndpoint) UnmarshalYAML(n *yaml.Node) error {
+	type plain DeclaredEndpoint
+	d.line = line(n.Line)
+	return n.Decode((*plain)(d))
 }
 
 // duration is a length of time as people write it: 500ms, 5m, 7d.
@@ -166,7 +202,7 @@ func parseFile(text []byte, options []string, env func(string) (string, bool)) (
 	if err := expand(root, env, 0); err != nil {
 		return File{}, err
 	}
-	f := File{Server: map[string]string{}}
+	f := File{Server: map[string]string{}, Lines: map[string]int{}}
 	declared := &yaml.Node{Kind: yaml.MappingNode, Line: root.Line}
 	for i := 0; i+1 < len(root.Content); i += 2 {
 		name, value := root.Content[i], root.Content[i+1]
@@ -200,6 +236,7 @@ func (f *File) option(name, value *yaml.Node, options []string) error {
 	if _, twice := f.Server[flag]; twice {
 		return fmt.Errorf("line %d: %s is set twice", name.Line, name.Value)
 	}
+	f.Lines[flag] = name.Line
 	switch value.Kind {
 	case yaml.ScalarNode:
 		f.Server[flag] = value.Value

@@ -17,20 +17,22 @@ import (
 // is removed. It goes through the API's own handler, so that a file is judged by the same rules as a request.
 func (a *App) declare(ctx context.Context) error {
 	d := declarer{handler: a.api, ctx: api.Declaring(ctx)}
-	for i, p := range a.o.Declared.Profiles {
-		if p.UID == "" {
-			return fmt.Errorf("profile number %d has no uid", i+1)
+	seen := uids{}
+	for _, p := range a.o.Declared.Profiles {
+		if err := seen.add("profile", p.UID, p.line); err != nil {
+			return err
 		}
-		err := d.put("profile "+p.UID, "/profile", p.UID, map[string]any{
+		err := d.put(named("", p.line, "profile "+p.UID), "/profile", p.UID, map[string]any{
 			"uid": p.UID, "name": or(p.Name, p.UID), "dialect": p.Dialect, "settings": given(p.Settings),
 		})
 		if err != nil {
 			return err
 		}
 	}
-	for i, p := range a.o.Declared.Applications {
-		if p.UID == "" {
-			return fmt.Errorf("application number %d has no uid", i+1)
+	seen = uids{}
+	for _, p := range a.o.Declared.Applications {
+		if err := seen.add("application", p.UID, p.line); err != nil {
+			return err
 		}
 		if err := d.application(p); err != nil {
 			return err
@@ -47,26 +49,28 @@ type declarer struct {
 
 func (d declarer) application(p DeclaredApplication) error {
 	name, path := "application "+p.UID, "/app/"+url.PathEscape(p.UID)
-	_, err := d.call(name, http.MethodPut, path, map[string]any{
+	_, err := d.call(named("", p.line, name), http.MethodPut, path, map[string]any{
 		"uid": p.UID, "name": or(p.Name, p.UID), "allowCidrs": list(p.AllowCIDRs), "metadata": object(p.Metadata),
 		"throttleRate": positive(p.ThrottleRate),
 	})
 	if err != nil {
 		return err
 	}
-	for i, s := range p.Sources {
-		if s.UID == "" {
-			return fmt.Errorf("%s: source number %d has no uid", name, i+1)
+	seen := uids{}
+	for _, s := range p.Sources {
+		if err := seen.add(name+": source", s.UID, s.line); err != nil {
+			return err
 		}
-		if err := d.source(name+", source "+s.UID, path+"/source", s); err != nil {
+		if err := d.source(named(name, s.line, "source "+s.UID), path+"/source", s); err != nil {
 			return err
 		}
 	}
-	for i, e := range p.Endpoints {
-		if e.UID == "" {
-			return fmt.Errorf("%s: endpoint number %d has no uid", name, i+1)
+	seen = uids{}
+	for _, e := range p.Endpoints {
+		if err := seen.add(name+": endpoint", e.UID, e.line); err != nil {
+			return err
 		}
-		if err := d.put(name+", endpoint "+e.UID, path+"/endpoint", e.UID, e.body()); err != nil {
+		if err := d.put(named(name, e.line, "endpoint "+e.UID), path+"/endpoint", e.UID, e.body()); err != nil {
 			return err
 		}
 	}
@@ -151,6 +155,33 @@ func (d declarer) put(name, path, uid string, body map[string]any) error {
 	return err
 }
 
+// uids are those that were declared so far on one level, with their lines.
+type uids map[string]line
+
+func (u uids) add(what, uid string, at line) error {
+	if uid == "" {
+		return &ConfigError{fmt.Sprintf("line %d: %s: has no uid", at, what)}
+	}
+	if first, twice := u[uid]; twice {
+		return &ConfigError{fmt.Sprintf("line %d: %s: the uid %s is that of line %d already", at, what, uid, first)}
+	}
+	u[uid] = at
+	return nil
+}
+
+// named says where a thing stands in the file and what it is.
+func named(parent string, at line, name string) string {
+	if parent != "" {
+		name = parent + ", " + name
+	}
+	return fmt.Sprintf("line %d: %s", at, name)
+}
+
+// ConfigError says that the configuration is wrong, and where.
+type ConfigError struct{ text string }
+
+func (e *ConfigError) Error() string { return e.text }
+
 // declareError is a refusal of the API, told in the words of a configuration file.
 type declareError struct {
 	name   string
@@ -159,6 +190,16 @@ type declareError struct {
 }
 
 func (e *declareError) Error() string { return e.name + ": " + e.text }
+
+// As makes every refusal but the store's a ConfigError.
+func (e *declareError) As(target any) bool {
+	c, ok := target.(**ConfigError)
+	if ok && e.status < http.StatusInternalServerError {
+		*c = &ConfigError{e.Error()}
+		return true
+	}
+	return false
+}
 
 func isNotFound(err error) bool {
 	e, ok := err.(*declareError)
@@ -195,7 +236,7 @@ func refusalText(body []byte) string {
 	if json.Unmarshal(body, &fields) == nil && len(fields.Detail) > 0 {
 		var parts []string
 		for _, f := range fields.Detail {
-			parts = append(parts, strings.TrimPrefix(strings.Join(f.Loc, "."), "body.")+" "+f.Msg)
+			parts = append(parts, strings.TrimPrefix(strings.Join(f.Loc, "."), "body.")+": "+f.Msg)
 		}
 		return strings.Join(parts, "; ")
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"os"
@@ -124,17 +125,36 @@ func TestDeclaredThingsAreThereAndManaged(t *testing.T) {
 	})
 }
 
+func TestANarrowedAllowListIsToldAtStart(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	wide := "applications:\n- uid: a\n  allow_cidrs: [10.0.0.0/8]\n  endpoints:\n  - uid: e\n    url: http://10.0.0.5/x\n"
+	_, stop := started(t, dir, wide)
+	stop()
+	f, err := parseFile([]byte(strings.Replace(wide, "10.0.0.0/8", "10.1.0.0/16", 1)), nil, os.LookupEnv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := quiet(dir)
+	o.Declared = f.Declared
+	if _, err := Start(t.Context(), o); err == nil || !strings.Contains(err.Error(), "10.0.0.5") {
+		t.Errorf("error %v", err)
+	}
+}
+
 func TestDeclaredThingsAreJudged(t *testing.T) {
 	for name, c := range map[string]struct{ config, want string }{
-		"a profile without uid":        {"profiles:\n- dialect: pandapon\n", "profile number 1 has no uid"},
+		"a profile without uid":        {"profiles:\n- dialect: pandapon\n", "line 2: profile: has no uid"},
 		"a dialect that there is not":  {"profiles:\n- uid: a\n  dialect: wechat\n", "profile a: dialect"},
-		"a source without its secret":  {"applications:\n- uid: a\n  sources:\n  - uid: s\n    dialect: douyin\n", "application a, source s: settings.client_secret is required"},
+		"a source without its secret":  {"applications:\n- uid: a\n  sources:\n  - uid: s\n    dialect: douyin\n", "line 4: application a, source s: settings.client_secret: is required"},
 		"an unknown setting":           {"profiles:\n- uid: a\n  dialect: douyin\n  settings: {client_sekret: x}\n", "client_sekret"},
 		"a profile that there is not":  {"applications:\n- uid: a\n  sources:\n  - uid: s\n    profile: nope\n", "application a, source s: profile"},
 		"a forbidden address":          {"applications:\n- uid: a\n  endpoints:\n  - uid: e\n    url: http://192.168.1.5/x\n", "192.168.1.5"},
 		"a door that is too short":     {"applications:\n- uid: a\n  sources:\n  - uid: s\n    dialect: pandapon\n    settings: {access_secret: x1234567}\n    door: abc\n", "application a, source s: door"},
 		"an endpoint without a url":    {"applications:\n- uid: a\n  endpoints:\n  - uid: e\n", "application a, endpoint e: url"},
 		"a format that there is not":   {"applications:\n- uid: a\n  endpoints:\n  - uid: e\n    url: http://127.0.0.1/x\n    format: xml\n", "application a, endpoint e: format"},
+		"a uid twice":                  {"profiles:\n- uid: a\n  dialect: douyin\n- uid: a\n  dialect: douyin\n", "line 4: profile: the uid a is that of line 2 already"},
+		"a source's uid twice":         {"applications:\n- uid: a\n  sources:\n  - uid: s\n    dialect: pandapon\n    settings: {access_secret: x1234567}\n  - uid: s\n", "line 7: application a: source: the uid s is that of line 4 already"},
 		"an allow list that is broken": {"applications:\n- uid: a\n  allow_cidrs: [10.0.0]\n", "application a: allowCidrs"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -146,6 +166,9 @@ func TestDeclaredThingsAreJudged(t *testing.T) {
 			_, err = Start(t.Context(), Options{Data: t.TempDir(), Listen: "127.0.0.1:0", Admin: "127.0.0.1:0", Dev: true, LowWater: 1, Declared: f.Declared})
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("error %v, want it to say %q", err, c.want)
+			}
+			if config := (*ConfigError)(nil); !errors.As(err, &config) {
+				t.Errorf("%v is not told as an error of the configuration", err)
 			}
 		})
 	}

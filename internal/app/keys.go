@@ -65,22 +65,26 @@ func makeMainKey(path string, log *slog.Logger) ([]byte, error) {
 	return parseMainKey(text)
 }
 
-// writeDurably writes a new file that survives a power cut once it returns.
+// writeDurably writes a new file that survives a power cut once it returns. The file appears under its name when it is
+// complete: a half-written key would be refused at the next start.
 func writeDurably(path string, content []byte) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	part := path + ".part"
+	f, err := os.OpenFile(part, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}
 	_, err = f.Write(content)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err != nil {
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if err := os.Link(part, path); err != nil { // unlike a rename, it never replaces a file
 		return err
 	}
 	dir, err := os.Open(filepath.Dir(path))
 	if err != nil {
 		return err
 	}
-	return errors.Join(dir.Sync(), dir.Close())
+	return errors.Join(os.Remove(part), dir.Sync(), dir.Close())
 }
 
 func parseMainKey(text string) ([]byte, error) {

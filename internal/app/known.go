@@ -35,6 +35,9 @@ func knownKeys(n *yaml.Node, t reflect.Type) error {
 	var names []string
 	for i := range t.NumField() {
 		name := t.Field(i).Tag.Get("yaml")
+		if name == "" {
+			continue // not of the file
+		}
 		fields[name] = t.Field(i).Type
 		names = append(names, name)
 	}

@@ -3,12 +3,17 @@ package app
 import (
 	"crypto/tls"
 	"fmt"
+	"log/slog"
 	"net"
+	"net/http"
+	"net/netip"
 	"os"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/waypost/waypost/internal/ingest"
 )
 
 // listeners opens the public and the admin address. Sockets that a service manager hands over (LISTEN_FDS, with
@@ -26,7 +31,7 @@ func listeners(o Options) (public, admin net.Listener, err error) {
 		return nil, nil, err
 	}
 	if o.TLSCert != "" {
-		cert := &certificate{cert: o.TLSCert, key: o.TLSKey}
+		cert := &certificate{cert: o.TLSCert, key: o.TLSKey, log: o.Log}
 		if _, err := cert.get(nil); err != nil {
 			_ = public.Close()
 			_ = admin.Close()
@@ -78,14 +83,93 @@ func inheritedListeners(getenv func(string) string, pid int) (map[string]net.Lis
 	return out, nil
 }
 
+// maxPerClient is how many connections one client address may have open on the public listener. A platform pushes over a
+// few dozen; a stranger is to find room left by the next one.
+const maxPerClient = 512
+
+// crowd counts the open connections of each client address, and closes those that are over the limit. Trusted proxies
+// are many clients and have no limit.
+type crowd struct {
+	max    int
+	exempt []netip.Prefix
+	log    *slog.Logger
+
+	mu   sync.Mutex
+	open map[netip.Addr]int
+	told time.Time
+}
+
+const crowdTold = time.Minute
+
+func newCrowd(limit int, exempt []netip.Prefix, log *slog.Logger) *crowd {
+	return &crowd{max: limit, exempt: exempt, log: log, open: map[netip.Addr]int{}}
+}
+
+// changed is an http.Server's ConnState: the server calls it for every connection once with StateNew and once with one of
+// the two others, also for those that are closed here.
+func (c *crowd) changed(conn net.Conn, state http.ConnState) {
+	if state != http.StateNew && state != http.StateClosed && state != http.StateHijacked {
+		return
+	}
+	client, ok := c.client(conn)
+	if !ok {
+		return
+	}
+	if state != http.StateNew {
+		c.leave(client)
+	} else if !c.enter(client) {
+		_ = conn.Close()
+	}
+}
+
+// client returns who is counted for a connection. false = nobody is: a trusted proxy, or a socket without addresses.
+func (c *crowd) client(conn net.Conn) (netip.Addr, bool) {
+	remote, ok := conn.RemoteAddr().(*net.TCPAddr)
+	if !ok {
+		return netip.Addr{}, false
+	}
+	a := remote.AddrPort().Addr().WithZone("")
+	for _, p := range c.exempt {
+		if p.Contains(a.Unmap()) || p.Contains(netip.AddrFrom16(a.As16())) {
+			return netip.Addr{}, false
+		}
+	}
+	return ingest.Network(a.Unmap()), true
+}
+
+// enter counts a connection, and says whether it may stay.
+func (c *crowd) enter(client netip.Addr) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.open[client]++
+	if c.open[client] <= c.max {
+		return true
+	}
+	if now := time.Now(); c.told.IsZero() || now.Sub(c.told) >= crowdTold {
+		c.told = now
+		c.log.Warn("a client has too many connections open, the newest are closed; if it is your own proxy, name it with --trusted-proxy",
+			"client", client.String(), "limit", c.max)
+	}
+	return false
+}
+
+func (c *crowd) leave(client netip.Addr) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.open[client]--; c.open[client] <= 0 {
+		delete(c.open, client)
+	}
+}
+
 // certificate is a key pair on disk that is read again when one of its files changes, so that a renewed certificate
 // needs no restart. A pair that does not fit together (half renewed) keeps the old one.
 type certificate struct {
 	cert, key string
+	log       *slog.Logger
 
 	mu      sync.Mutex
 	pair    *tls.Certificate
-	read    time.Time // modification time of what was read
+	read    [2]time.Time // modification times of what was read
 	checked time.Time
 }
 
@@ -98,13 +182,14 @@ func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 		return c.pair, nil
 	}
 	c.checked = time.Now()
-	changed, err := newest(c.cert, c.key)
-	if err == nil && c.pair != nil && !changed.After(c.read) {
+	changed, err := stamps(c.cert, c.key)
+	if err == nil && c.pair != nil && changed == c.read {
 		return c.pair, nil
 	}
 	pair, loadErr := tls.LoadX509KeyPair(c.cert, c.key)
 	if loadErr != nil {
 		if c.pair != nil {
+			c.log.Error("the changed TLS certificate cannot be read: the old one stays until it expires", "error", loadErr)
 			return c.pair, nil
 		}
 		return nil, fmt.Errorf("read TLS certificate: %w", loadErr)
@@ -113,16 +198,14 @@ func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	return c.pair, nil
 }
 
-func newest(paths ...string) (time.Time, error) {
-	var t time.Time
-	for _, p := range paths {
+// stamps are the modification times of two files.
+func stamps(a, b string) (out [2]time.Time, err error) {
+	for i, p := range []string{a, b} {
 		info, err := os.Stat(p)
 		if err != nil {
-			return t, err
+			return out, err
 		}
-		if info.ModTime().After(t) {
-			t = info.ModTime()
-		}
+		out[i] = info.ModTime()
 	}
-	return t, nil
+	return out, nil
 }

@@ -247,3 +247,28 @@ func TestAMessageReachesEveryPlatformsEndpoint(t *testing.T) {
 		}
 	}
 }
+
+func TestAMessageThatCannotBeSentFailsAtOnce(t *testing.T) {
+	t.Parallel()
+	a, _ := started(t, t.TempDir(), "")
+	url, hits := receiver(t, yes)
+	a.post(t, "/app", map[string]any{"uid": "shop", "name": "shop"}, nil)
+	a.post(t, "/app/shop/endpoint", map[string]any{"uid": "e", "url": url, "dialect": "pandapon", "settings": map[string]string{"access_secret": "x1234567"}}, nil)
+	var message struct{ ID string }
+	a.post(t, "/app/shop/msg", map[string]any{"eventType": "ORDER_CREATE", "payload": map[string]any{}, "platform": map[string]string{"messagePlatform": "abc"}}, &message)
+	var attempts struct {
+		Data []struct {
+			Reason      string
+			NextAttempt *time.Time
+		}
+	}
+	for end := time.Now().Add(5 * time.Second); len(attempts.Data) == 0 && time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		a.get(t, "/api/v1/app/shop/attempt/msg/"+message.ID, &attempts)
+	}
+	if len(attempts.Data) != 1 || attempts.Data[0].NextAttempt != nil || !strings.Contains(attempts.Data[0].Reason, "messagePlatform") {
+		t.Errorf("attempts: %+v", attempts.Data)
+	}
+	if len(hits) != 0 {
+		t.Error("something was sent")
+	}
+}

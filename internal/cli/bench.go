@@ -258,11 +258,11 @@ func (b *bench) seen(ctx context.Context) (proof.Seen, error) {
 }
 
 // message makes the next signed request. It is called by many goroutines.
-func (b *bench) message(i int) (http.Header, []byte) {
+func (b *bench) message(i int, due time.Time) (http.Header, []byte) {
 	now := time.Now()
 	var seed [32]byte
 	_, _ = rand.Read(seed[:])
-	payload := fmt.Appendf(nil, `{"key":"%s-%d-%x","sent":%d,"filler":%q}`, b.stem, i, seed[:4], now.UnixNano(), strings.Repeat("运", bodyFiller/3))
+	payload := fmt.Appendf(nil, `{"key":"%s-%d-%x","sent":%d,"filler":%q}`, b.stem, i, seed[:4], due.UnixNano(), strings.Repeat("运", bodyFiller/3))
 	req, err := b.dialect.Sign(b.sending, dialect.Outbound{
 		ID: fmt.Sprintf("bench-%x", seed[:8]), EventType: "BENCH", Payload: payload, Created: now, Now: now, Seed: seed,
 	})

@@ -48,8 +48,9 @@ func Main(ctx context.Context, args []string, s Streams) int {
 		}
 		return code.code
 	}
-	fmt.Fprintf(s.Err, "waypost: %v\n", err)
-	return 1
+	// What is left are the complaints of the command line's own library, such as an unknown command.
+	fmt.Fprintf(s.Err, "waypost: %v\nhint: waypost --help lists the commands\n", err)
+	return 2
 }
 
 // OSStreams are the process's own.
@@ -104,6 +105,14 @@ as those platforms do.`,
 		keygenCommand(s), tokenCommand(s), backupCommand(s), benchCommand(s), selftestCommand(s), versionCommand(s),
 	)
 	return root
+}
+
+// subcommand is for commands that only group others.
+func subcommand(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return misused("%s has no command %q", cmd.CommandPath(), args[0])
+	}
+	return nil
 }
 
 // noArgs and exactArgs give cobra's complaints the exit code of wrong usage.

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -78,7 +79,7 @@ func (f *serverFlags) resolve(cmd *cobra.Command, s Streams) error {
 	if f.config != "" {
 		var err error
 		if file, err = app.ReadFile(f.config, names, s.Env); err != nil {
-			return failed(err, "")
+			return &exitError{code: 2, err: err}
 		}
 	}
 	for _, name := range names {
@@ -89,13 +90,16 @@ func (f *serverFlags) resolve(cmd *cobra.Command, s Streams) error {
 		where := envName(name)
 		if !ok {
 			value, ok = file.Server[name]
-			where = f.config + ": " + strings.ReplaceAll(name, "-", "_")
+			where = fmt.Sprintf("%s: line %d: %s", f.config, file.Lines[name], strings.ReplaceAll(name, "-", "_"))
 		}
 		if !ok {
 			continue
 		}
 		if err := fs.Set(name, value); err != nil {
-			return failed(fmt.Errorf("%s is set to something that cannot be read: %s", where, fs.Lookup(name).Usage), "")
+			if slices.Contains(secretFlags, name) {
+				err = errors.New("it cannot be read")
+			}
+			return &exitError{code: 2, err: fmt.Errorf("%s: %w (%s)", where, err, fs.Lookup(name).Usage)}
 		}
 	}
 	f.Declared = file.Declared

@@ -1,6 +1,9 @@
 package cli
 
 import (
+	"errors"
+	"fmt"
+
 	"github.com/spf13/cobra"
 
 	"github.com/waypost/waypost/internal/app"
@@ -23,7 +26,12 @@ first start: the token is printed once, the key is kept in the data folder.`,
 			}
 			o := f.Options
 			o.Announce, o.Version, o.Faults = s.Err, Version, s.faults
-			if err := app.Run(cmd.Context(), o); err != nil {
+			err := app.Run(cmd.Context(), o)
+			var config *app.ConfigError
+			switch {
+			case errors.As(err, &config):
+				return &exitError{code: 2, err: fmt.Errorf("%s: %w", f.config, err)}
+			case err != nil:
 				return failed(err, "")
 			}
 			return nil

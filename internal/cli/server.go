@@ -13,15 +13,20 @@ type target struct {
 }
 
 func (t *target) register(fs *pflag.FlagSet) {
-	fs.StringVar(&t.server, "server", "http://127.0.0.1:8071", "API of a running server, whose organisation token stands in WAYPOST_TOKEN; `URL`")
+	t.registerServer(fs)
 	fs.StringVar(&t.data, "data", "", "data `FOLDER` of a stopped server, instead of --server")
+}
+
+// registerServer is for commands that need a running server.
+func (t *target) registerServer(fs *pflag.FlagSet) {
+	fs.StringVar(&t.server, "server", "http://127.0.0.1:8071", "API of a running server, whose organisation token stands in WAYPOST_TOKEN; `URL`")
 }
 
 // client returns the API client of a running server.
 func (t *target) client(s Streams) (*client, error) {
 	token, ok := s.Env("WAYPOST_TOKEN")
 	if !ok || token == "" {
-		return nil, misused("set WAYPOST_TOKEN to the organisation token of %s, or name the folder of a stopped server with --data", t.server)
+		return nil, misused("set WAYPOST_TOKEN to the organisation token of %s", t.server)
 	}
 	return newClient(t.server, token), nil
 }

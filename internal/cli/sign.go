@@ -40,8 +40,8 @@ request: as raw HTTP, as a curl command line, or as JSON.`,
 				return failed(err, "")
 			}
 			payload = bytes.TrimRight(payload, "\r\n")
-			if !json.Valid(payload) {
-				return failed(fmt.Errorf("%s does not hold JSON", args[0]), "")
+			if !json.Valid(payload) || !bytes.HasPrefix(bytes.TrimSpace(payload), []byte("{")) {
+				return failed(fmt.Errorf("%s does not hold a JSON object", args[0]), "")
 			}
 			out := dialect.Outbound{ID: id, EventType: event, Payload: payload, Platform: platform, Now: time.Now()}
 			out.Created = out.Now

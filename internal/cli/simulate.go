@@ -37,6 +37,12 @@ before anything is sent. Ends with 0 when the receiver did everything right, els
 			if o.To == "" {
 				return misused("--to URL is needed: whom to push to")
 			}
+			if o.Speed <= 0 || o.Rate < 0 || o.Count < 0 || o.Parallel < 1 || o.Duplicates < 0 || o.Forge < 0 {
+				return misused("--speed must be above 0, --parallel at least 1, and --rate, --count, --duplicates and --forge not negative")
+			}
+			if file != "" && len(events) != 1 {
+				return misused("--file is the payload of one --event: give that too")
+			}
 			if err := simulated(s, &f, &o); err != nil {
 				return err
 			}
@@ -114,9 +120,6 @@ func simulated(s Streams, f *dialectFlags, o *simulate.Options) error {
 
 func chooseEvents(s Streams, o *simulate.Options, types []string, file string) error {
 	if file != "" {
-		if len(types) != 1 {
-			return misused("--file is the payload of one --event")
-		}
 		payload, err := readInput(s, file)
 		if err != nil {
 			return failed(err, "")

@@ -19,8 +19,9 @@ func tokenCommand(s Streams) *cobra.Command {
 		Use:   "token",
 		Short: "Make, list and revoke tokens of the API",
 		Long: `Tokens are shown once, when they are made; only their hashes are stored. An organisation token may do
-everything; a token of one application (--app) sees that application alone. The commands work on a running server,
-and with --data on the folder of a stopped one: so a lost token is replaced.`,
+everything; a token of one application (--app) sees that application alone. The commands work on a running server;
+create also works on the folder of a stopped one (--data): so a lost token is replaced.`,
+		Args: subcommand, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		Example: "  waypost token create --name ci\n  waypost token create --app shop-42 --expires 30d\n  waypost token create --data waypost-data   while the server is stopped",
 	}
 	cmd.AddCommand(tokenCreate(s), tokenList(s), tokenRevoke(s))
@@ -123,8 +124,7 @@ func tokenList(s Streams) *cobra.Command {
 			}
 		},
 	}
-	t.register(cmd.Flags())
-	_ = cmd.Flags().MarkHidden("data") // a list needs the server
+	t.registerServer(cmd.Flags())
 	return cmd
 }
 
@@ -143,7 +143,6 @@ func tokenRevoke(s Streams) *cobra.Command {
 			return nil
 		},
 	}
-	t.register(cmd.Flags())
-	_ = cmd.Flags().MarkHidden("data")
+	t.registerServer(cmd.Flags())
 	return cmd
 }

@@ -305,7 +305,7 @@ func TestAConnectionThatItsServerClosedCostsNoAttempt(t *testing.T) {
 			_, _ = io.Copy(io.Discard, req.Body)
 			seen.Add(1)
 			_, _ = io.WriteString(c, okAnswer)
-			_, _ = br.ReadByte()
+			_, _ = c.Read(make([]byte, 1)) // the rest of the request cannot be written any more
 			_ = c.Close()
 		})
 		client := New(n.options())
@@ -316,6 +316,30 @@ func TestAConnectionThatItsServerClosedCostsNoAttempt(t *testing.T) {
 		}
 		if seen.Load() != 5 {
 			t.Errorf("%d requests arrived, want 5", seen.Load())
+		}
+	})
+	t.Run("in the middle of a long request", func(t *testing.T) {
+		t.Parallel()
+		var whole atomic.Int32
+		n := hooks(func(c net.Conn) {
+			defer func() { _ = c.Close() }()
+			br := bufio.NewReader(c)
+			if req, err := http.ReadRequest(br); err == nil {
+				if _, err := io.Copy(io.Discard, req.Body); err == nil {
+					whole.Add(1)
+					_, _ = io.WriteString(c, okAnswer)
+				}
+			}
+			_, _ = http.ReadRequest(br) // and nothing of its body
+		})
+		client := New(n.options())
+		for range 3 {
+			if _, err := client.Do(t.Context(), Request{URL: "http://hooks.example/", Body: make([]byte, 2*inlineBody)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if whole.Load() != 3 || len(n.dialled()) != 3 {
+			t.Errorf("%d requests arrived over %d connections, want 3 over 3", whole.Load(), len(n.dialled()))
 		}
 	})
 	t.Run("an answer to nothing is not taken for one", func(t *testing.T) {

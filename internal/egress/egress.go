@@ -122,7 +122,8 @@ type Response struct {
 //
 // Every error is an *Error. When the answer's headers had come before it, the Response holds what was read.
 //
-// A kept connection that its server closed, before a byte of this answer came, is replaced by a new one once.
+// A kept connection that its server closed before the request was written whole is replaced by a new one once. A request
+// that may have arrived is never sent again: one call is one request as far as the server can have acted on it.
 func (c *Client) Do(ctx context.Context, r Request) (Response, error) {
 	t, err := parse(r.URL)
 	if err != nil {

@@ -34,7 +34,8 @@ func (m *meter) Read(p []byte) (int, error) {
 const inlineBody = 32 << 10
 
 // exchange sends one request on a connection and reads the answer. It owns the connection: afterwards it is kept or
-// closed. stale means that a kept connection turned out to be closed before anything of the answer came.
+// closed. stale means that a kept connection turned out to be closed before the request was written whole and before
+// anything of an answer came: the server cannot have acted on it.
 func (c *Client) exchange(ctx context.Context, cn *conn, method string, head, body []byte) (resp Response, stale bool, err error) {
 	deadline, _ := ctx.Deadline() // no deadline is the zero time, as it is for a connection
 	_ = cn.raw.SetDeadline(deadline)
@@ -50,11 +51,11 @@ func (c *Client) exchange(ctx context.Context, cn *conn, method string, head, bo
 		return resp, false, nil
 	}
 	_ = cn.raw.Close()
-	written(false)
+	whole := written(false)
 	switch {
 	case err == nil:
 		return resp, false, nil
-	case cn.reused && !cn.in.any && isBroken(err) && ctx.Err() == nil:
+	case cn.reused && !whole && !cn.in.any && isBroken(err) && ctx.Err() == nil:
 		return Response{}, true, nil
 	}
 	return resp, false, exchangeError(ctx, err, where)

@@ -41,7 +41,7 @@ func (e *Engine) fly(f *flight) (next *flight) {
 		return nil
 	}
 	r, ruled := e.prepare(ctx, f, m)
-	if !e.begin(f) {
+	if !e.begin(f, m) {
 		return nil
 	}
 	if ruled == nil {
@@ -68,8 +68,8 @@ func (e *Engine) message(ctx context.Context, f *flight) (*hook.Message, error) 
 	return &m, err
 }
 
-// prepare makes the request. A ruling means that there is none: something is wrong on our side, and may be mended before
-// the next attempt.
+// prepare makes the request. A ruling means that there is none: something is wrong on our side and may be mended before the
+// next attempt, or the message can never be sent to this endpoint.
 func (e *Engine) prepare(ctx context.Context, f *flight, m *hook.Message) (r egress.Request, ruled *ruling) {
 	defer e.survive(f, &ruled)
 	switch {
@@ -79,6 +79,9 @@ func (e *Engine) prepare(ctx context.Context, f *flight, m *hook.Message) (r egr
 		return r, &ruling{verdict: hook.Retry, reason: f.target.problem}
 	}
 	r, err := e.request(ctx, f.target, m, time.Now())
+	if own := (*dialect.Error)(nil); errors.As(err, &own) && own.Reason == dialect.ReasonMalformed {
+		return r, &ruling{verdict: hook.Refuse, reason: err.Error()}
+	}
 	if err != nil {
 		return r, &ruling{verdict: hook.Retry, reason: err.Error()}
 	}
@@ -87,9 +90,15 @@ func (e *Engine) prepare(ctx context.Context, f *flight, m *hook.Message) (r egr
 
 // begin is the moment at which an attempt starts. It does not start when the configuration has changed since the job was
 // taken, or when the engine stops: the job then goes back.
-func (e *Engine) begin(f *flight) bool {
+//
+// To disable an endpoint is to cancel what waits for it. That must not happen to received messages, whether their source
+// still exists or not: the platform believes them delivered and will not repeat them.
+func (e *Engine) begin(f *flight, m *hook.Message) bool {
 	e.mu.Lock()
-	may := f.gen == f.lane.gen && e.phase == started && e.broken == nil
+	l := f.lane
+	may := f.gen == l.gen && e.phase == started && e.broken == nil
+	l.receives = l.receives || m.Source != 0
+	f.spared = l.receives || f.target.receives
 	e.mu.Unlock()
 	if !may {
 		e.returnJob(f, 0)
@@ -116,7 +125,7 @@ func (e *Engine) attempt(ctx context.Context, f *flight, r egress.Request) (rule
 		return ruled
 	}
 	v := t.dialect.Judge(t.settings, dialect.Response{Status: resp.Status, Header: resp.Header, Body: resp.Body, Truncated: resp.Truncated})
-	ruled.verdict, ruled.reason = t.verdict(v.Kind), v.Reason
+	ruled.verdict, ruled.reason = t.verdict(v.Kind, f.spared), v.Reason
 	if t.policy.RetryAfter {
 		ruled.retryAfter = retryAfter(resp.Header, time.Now())
 	}
@@ -132,16 +141,16 @@ func (e *Engine) survive(f *flight, ruled **ruling) {
 	}
 }
 
-// verdict is the dialect's word for what the store keeps. An endpoint that may not be disabled, because the application
-// receives for a platform or because the dialect's platform does not do so, is never gone: the message is tried again.
-func (t *target) verdict(k dialect.Kind) hook.Verdict {
+// verdict is the dialect's word for what the store keeps. An endpoint that may not be disabled, because it is spared or
+// because the dialect's platform does not do so, is never gone: the message is tried again.
+func (t *target) verdict(k dialect.Kind, spared bool) hook.Verdict {
 	switch k {
 	case dialect.Accepted:
 		return hook.Success
 	case dialect.Refused:
 		return hook.Refuse
 	case dialect.Gone:
-		if t.policy.GoneDisables && t.mayDisable() {
+		if t.policy.GoneDisables && !spared {
 			return hook.Gone
 		}
 	}
@@ -230,7 +239,7 @@ func (e *Engine) landed(f *flight, o *outcome) (next *flight) {
 	e.land(f)
 	o.Health = e.health(l, f.target, o, now)
 	if o.Attempt.Verdict == hook.Success && f.Trigger == hook.Manual {
-		e.withdraw(l, f.Delivery.Message)
+		o.withdraws = e.withdraw(l, f.scheduled())
 	}
 	l.judged++
 	e.outbox.waiting = append(e.outbox.waiting, o)
@@ -241,14 +250,21 @@ func (e *Engine) landed(f *flight, o *outcome) (next *flight) {
 	return next
 }
 
-// withdraw takes the scheduled attempt of a message that a resend has delivered off the queue.
-func (e *Engine) withdraw(l *lane, m hook.MessageID) {
+// withdraw keeps the scheduled attempt of a message that a resend has delivered from being made: it is taken off the queue
+// and stays in hand, because to the store it is pending until the resend is recorded. false means that it is in hand
+// already, under way or withdrawn.
+func (e *Engine) withdraw(l *lane, k key) bool {
+	if _, ok := l.hand[k]; !ok {
+		l.hand[k] = struct{}{}
+		e.hand++
+		return true
+	}
 	for i := range l.queue {
-		if j := &l.queue[i]; j.Delivery.Message == m && j.Trigger == hook.Scheduled {
-			e.drop(l, j.key())
+		if j := &l.queue[i]; j.key() == k {
 			e.release(j)
 			l.queue = append(l.queue[:i:i], l.queue[i+1:]...)
-			return
+			return true
 		}
 	}
+	return false
 }

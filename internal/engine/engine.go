@@ -40,7 +40,7 @@ type Options struct {
 	Broken  func(error)  // told once, by a goroutine of its own, when the store is broken; nil = nobody listens
 
 	Workers     int // requests in flight that are shared evenly between endpoints; 0 = 256
-	MaxInFlight int // requests in flight at most: beyond Workers every endpoint has one; 0 = 2048
+	MaxInFlight int // requests in flight at most, three quarters of them of one application; beyond Workers every endpoint has one; 0 = 2048
 	Concurrency int // requests in flight to one endpoint that sets none of its own; 0 = 16
 	Window      int // due deliveries of one endpoint kept in memory; 0 = 256
 	CacheBytes  int // messages kept from their acceptance to their first attempt; 0 = 32 MiB
@@ -53,7 +53,6 @@ type Options struct {
 	KeepMessages time.Duration // retention; 0 = for ever
 	KeepPayloads time.Duration // retention of content; 0 = as long as the message
 	SweepEvery   time.Duration // between rounds of retention; 0 = 1 min
-	BeatEvery    time.Duration // between notes that the process is alive; 0 = 5 s
 
 	Faults Faults
 }
@@ -100,7 +99,6 @@ func (o Options) withDefaults() Options {
 	orInt(&o.BreakAfter, 10)
 	orInt(&o.DisableAfter, 5*24*time.Hour)
 	orInt(&o.SweepEvery, time.Minute)
-	orInt(&o.BeatEvery, 5*time.Second)
 	return o
 }
 
@@ -139,9 +137,8 @@ type Engine struct {
 	wakes   wakes
 	timer   *time.Timer
 	armed   time.Time // what the timer runs for; zero = it has run
-	healthy ring      // lanes that may start an attempt, their last one went well
-	suspect ring      // the same, their last one did not
-	turn    bool      // whose turn it is: true = suspect
+	shares  map[hook.ApplicationID]*share
+	ready   ring[*share] // with lanes that may start an attempt
 	wanting []*lane
 	filling int
 	flying  int
@@ -169,6 +166,7 @@ func New(o Options) *Engine {
 		ending:  make(chan struct{}),
 		stopped: make(chan struct{}),
 		lanes:   map[hook.EndpointID]*lane{},
+		shares:  map[hook.ApplicationID]*share{},
 		sources: map[hook.SourceID]*source{},
 		apps:    map[hook.ApplicationID]*appRate{},
 	}

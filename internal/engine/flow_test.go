@@ -8,7 +8,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/waypost/waypost/dialect"
@@ -75,7 +74,7 @@ func TestHeldDeliveriesGoOutWhenTheyMay(t *testing.T) {
 					t.Errorf("%d requests while held", n)
 				}
 				w.update(ep, c.free)
-				synctest.Wait()
+				settled()
 				if list := w.seen(""); len(list) != 310 || list[309].at != 2*time.Hour {
 					t.Errorf("%d requests afterwards", len(list))
 				}
@@ -87,13 +86,13 @@ func TestHeldDeliveriesGoOutWhenTheyMay(t *testing.T) {
 func TestAnAttemptThatWasBeingPreparedDoesNotStart(t *testing.T) {
 	broken(t, func(o *Options) { o.CacheBytes = 1 }, func(w *world, f *flaky) {
 		ep := w.endpoint("a", nil)
-		synctest.Wait()
+		settled()
 		hold := make(chan struct{})
 		f.mu.Lock()
 		f.hold = hold
 		f.mu.Unlock()
 		m := w.publish(1, nil)[0]
-		synctest.Wait() // its message is being read
+		settled() // its message is being read
 		w.update(ep, func(e *hook.Endpoint) { e.Paused = true })
 		close(hold)
 		time.Sleep(time.Hour)
@@ -140,13 +139,13 @@ func TestADisabledAndEnabledEndpointGetsNothingThatWasCanceled(t *testing.T) {
 		broken(t, nil, func(w *world, f *flaky) {
 			ep := w.endpoint("a", func(e *hook.Endpoint) { e.Paused = true })
 			w.publish(20, nil)
-			synctest.Wait()
+			settled()
 			hold := make(chan struct{})
 			f.mu.Lock()
 			f.hold = hold
 			f.mu.Unlock()
 			ep = w.update(ep, func(e *hook.Endpoint) { e.Paused = false })
-			synctest.Wait() // the deliveries are read but not yet handed over
+			settled() // the deliveries are read but not yet handed over
 			offOn(w, ep)
 			close(hold)
 			time.Sleep(time.Hour)
@@ -187,7 +186,7 @@ func TestAResendNeverTouchesTheSchedule(t *testing.T) {
 			time.Sleep(time.Minute)
 			before := w.delivery(m, ep)
 			resend(w, m, ep)
-			synctest.Wait()
+			settled()
 			if after := w.delivery(m, ep); after != before {
 				t.Errorf("the delivery was %+v and is %+v", before, after)
 			}
@@ -236,6 +235,49 @@ func TestAResendNeverTouchesTheSchedule(t *testing.T) {
 			}
 		})
 	})
+}
+
+func TestAResendThatSucceededIsNotFollowedByTheScheduledAttempt(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		due    time.Duration // of the resend; the scheduled attempt is due at 5 s
+		paused bool          // so that both are read at once
+	}{
+		"that falls due before the success is recorded": {due: 4900 * time.Millisecond},
+		"that waited behind it":                         {due: 6 * time.Second, paused: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := &flaky{}
+			in(t, func(o *Options) { o.Store, o.Concurrency = f, 1 }, func(w *world) {
+				ep := w.endpoint("a", nil)
+				w.answer(status(500))
+				m := w.publish(1, nil)[0]
+				settled()
+				if c.paused {
+					ep = w.update(w.stored(ep), func(e *hook.Endpoint) { e.Paused = true })
+				}
+				time.Sleep(c.due - time.Since(w.begin))
+				w.answer(status(200))
+				f.fail(hook.Errorf(hook.KindUnavailable, "the disk is full for a moment"))
+				w.must(w.db.Resend(context.Background(), w.app, m.ID, ep.ID, time.Now()))
+				if c.paused {
+					w.update(ep, func(e *hook.Endpoint) { e.Paused = false })
+				}
+				time.Sleep(2 * time.Second)
+				f.fail(nil)
+				time.Sleep(day)
+				if list := w.seen(""); len(list) != 2 || list[1].at != c.due {
+					t.Errorf("arrived at %v", times(list))
+				}
+				if d := w.delivery(m, ep); d.State != hook.Delivered || d.Attempts != 1 {
+					t.Errorf("%+v", d)
+				}
+				if s := w.e.Stats(); s.InHand != 0 || s.CachedBytes != 0 {
+					t.Errorf("%+v", s)
+				}
+			})
+		})
+	}
 }
 
 func TestAResendAmongOtherWork(t *testing.T) {
@@ -310,7 +352,7 @@ func TestStop(t *testing.T) {
 			w.must(w.db.Close())
 			w.answer(status(200))
 			w.open()
-			synctest.Wait()
+			time.Sleep(time.Second)
 			if got := w.counts(); got.Delivered != 5 {
 				t.Errorf("after the start: %+v", got)
 			}
@@ -329,7 +371,7 @@ func TestStop(t *testing.T) {
 			other := New(w.e.o)
 			w.must(other.Stop(context.Background()))
 			w.must(other.Start(context.Background()))
-			synctest.Wait()
+			settled()
 			if other.Stats().InFlight != 0 {
 				t.Error("started after its stop")
 			}
@@ -348,7 +390,7 @@ func TestNothingIsLostOverARestart(t *testing.T) {
 		w.answer(status(200))
 		w.open()
 		w.publish(1, nil)
-		synctest.Wait()
+		time.Sleep(time.Second) // a store that was just opened may make a reader wait for a moment
 		if got := w.counts(); got.Delivered != 101 {
 			t.Errorf("%+v", got)
 		}

@@ -55,13 +55,14 @@ func (e *Engine) health(l *lane, t *target, o *outcome, now time.Time) *hook.End
 		}
 	} else {
 		l.succeeded() // somebody answers there, if only to refuse
+		l.proven = true
 	}
 	since := t.failingSince
 	switch {
 	case v == hook.Success && !since.IsZero():
 		t.failingSince = time.Time{}
 		return &hook.EndpointHealth{}
-	case v == hook.Gone && t.mayDisable() && t.policy.GoneDisables:
+	case v == hook.Gone:
 		return e.disable(l, since, "the endpoint said that it is gone: "+o.Attempt.Reason)
 	case !o.exhausted:
 		return nil
@@ -69,7 +70,7 @@ func (e *Engine) health(l *lane, t *target, o *outcome, now time.Time) *hook.End
 		// What failed so long ago and never since is not the same trouble.
 		t.failingSince = now
 		return &hook.EndpointHealth{FailingSince: now}
-	case t.policy.AutoDisable && t.mayDisable() && now.Sub(since) >= e.o.DisableAfter:
+	case t.policy.AutoDisable && !o.flight.spared && now.Sub(since) >= e.o.DisableAfter:
 		return e.disable(l, since, "messages have run out of attempts since "+since.UTC().Format(time.RFC3339)+" without one success")
 	}
 	return nil

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/waypost/waypost/internal/hook"
@@ -140,6 +139,73 @@ func TestAnEndpointThatIsGoneIsDisabledAtOnce(t *testing.T) {
 			}
 		})
 	})
+	t.Run("not by received messages, though their source was deleted", func(t *testing.T) {
+		in(t, nil, func(w *world) {
+			ep, list := orphans(w)
+			w.answer(status(410))
+			time.Sleep(time.Hour)
+			for _, m := range list {
+				if d := w.delivery(m, ep); d.State != hook.Pending || d.Attempts != 4 {
+					t.Errorf("%+v", d)
+				}
+			}
+			if got := w.stored(ep); got.Disabled {
+				t.Errorf("disabled because %q", got.DisabledReason)
+			}
+		})
+	})
+	t.Run("nor after a restart", func(t *testing.T) {
+		in(t, nil, func(w *world) {
+			ep, list := orphans(w)
+			w.close()
+			w.answer(status(410))
+			w.open()
+			time.Sleep(time.Minute)
+			if d := w.delivery(list[0], ep); d.State != hook.Pending || d.Attempts != 2 || w.stored(ep).Disabled {
+				t.Errorf("%+v, disabled %v", d, w.stored(ep).Disabled)
+			}
+		})
+	})
+	t.Run("not by a message that goes before received ones", func(t *testing.T) {
+		in(t, func(o *Options) { o.Concurrency = 1 }, func(w *world) {
+			src := w.source("standard", hook.Settings{"secret": {secret}})
+			ep := w.endpoint("a", func(e *hook.Endpoint) { e.Paused = true })
+			w.publish(1, nil)
+			m := w.publish(1, func(m *hook.Message) { m.Source = src.ID })[0]
+			w.must(w.db.DeleteSource(context.Background(), w.app, src.ID))
+			w.answer(status(410))
+			w.update(ep, func(e *hook.Endpoint) { e.Paused = false })
+			settled()
+			if d := w.delivery(m, ep); d.State != hook.Pending || d.Attempts != 1 || w.stored(ep).Disabled {
+				t.Errorf("%+v, disabled %v", d, w.stored(ep).Disabled)
+			}
+		})
+	})
+	t.Run("not by another message while received ones wait", func(t *testing.T) {
+		in(t, nil, func(w *world) {
+			ep, list := orphans(w)
+			w.answer(status(410))
+			m := w.publish(1, nil)[0]
+			time.Sleep(time.Second)
+			if d := w.delivery(m, ep); d.State != hook.Pending || w.stored(ep).Disabled {
+				t.Errorf("%v, disabled %v", d.State, w.stored(ep).Disabled)
+			}
+			w.answer(status(200))
+			time.Sleep(time.Hour)
+			for _, m := range append(list, m) {
+				if d := w.delivery(m, ep); d.State != hook.Delivered {
+					t.Errorf("%+v", d)
+				}
+			}
+			time.Sleep(day) // by then nothing is known to wait
+			w.answer(status(410))
+			w.publish(1, nil)
+			settled()
+			if !w.stored(ep).Disabled {
+				t.Error("not disabled when all received messages were delivered")
+			}
+		})
+	})
 	t.Run("not by a platform that does not know it", func(t *testing.T) {
 		in(t, nil, func(w *world) {
 			ep, message := platformEndpoint(w, "pandapon")
@@ -151,6 +217,18 @@ func TestAnEndpointThatIsGoneIsDisabledAtOnce(t *testing.T) {
 			}
 		})
 	})
+}
+
+// orphans are received messages that wait at an endpoint after a failure, and whose source is deleted.
+func orphans(w *world) (hook.Endpoint, []hook.Message) {
+	w.t.Helper()
+	src := w.source("standard", hook.Settings{"secret": {secret}})
+	ep := w.endpoint("a", nil)
+	w.answer(status(500))
+	list := w.publish(5, func(m *hook.Message) { m.Source = src.ID })
+	settled()
+	w.must(w.db.DeleteSource(context.Background(), w.app, src.ID))
+	return ep, list
 }
 
 func TestAReceiverMayEndOneMessage(t *testing.T) {
@@ -255,6 +333,21 @@ func TestSomeEndpointsAreNeverDisabled(t *testing.T) {
 			}
 		})
 	})
+	t.Run("while received messages wait, though their source was deleted", func(t *testing.T) {
+		in(t, nil, func(w *world) {
+			ep, list := orphans(w)
+			for range 38 { // others run out of attempts for more than five days
+				w.publish(1, nil)
+				time.Sleep(4 * time.Hour)
+			}
+			if got := w.stored(ep); got.Disabled || time.Since(got.FailingSince) < 5*day {
+				t.Errorf("disabled because %q, failing since %v", got.DisabledReason, got.FailingSince)
+			}
+			if d := w.delivery(list[0], ep); d.State != hook.Pending {
+				t.Errorf("a received message: %+v", d)
+			}
+		})
+	})
 	t.Run("that are served in the name of a platform", func(t *testing.T) {
 		in(t, nil, func(w *world) {
 			ep, message := platformEndpoint(w, "douyin")
@@ -277,7 +370,7 @@ func TestABreakerProbes(t *testing.T) {
 			w.answer(status(500))
 			ep := w.endpoint("a", func(e *hook.Endpoint) { e.Schedule = []time.Duration{24 * time.Hour} })
 			list := w.publish(200, nil)
-			synctest.Wait()
+			settled()
 			if n := len(w.seen("")); n < 10 || n > 15 {
 				t.Errorf("%d requests before it opened, want 10 and what was in flight beside them", n)
 			}
@@ -315,7 +408,7 @@ func TestABreakerProbes(t *testing.T) {
 			time.Sleep(10 * time.Minute)
 			w.answer(status(200))
 			w.must(w.db.Resend(context.Background(), w.app, m.ID, ep.ID, time.Now()))
-			synctest.Wait()
+			settled()
 			if d := w.delivery(m, ep); d.State != hook.Delivered {
 				t.Errorf("%+v", d)
 			}

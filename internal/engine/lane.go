@@ -23,6 +23,9 @@ type key struct {
 
 func (j *job) key() key { return key{j.Delivery.Message, j.Resend} }
 
+// scheduled names the scheduled attempt of the job's message, which a resend may make superfluous.
+func (j *job) scheduled() key { return key{j.Delivery.Message, 0} }
+
 // message is an accepted message that waits in memory for its first attempts.
 type message struct {
 	hook.Message
@@ -55,8 +58,12 @@ type lane struct {
 	rate   *rate.Limiter
 	breaker
 
-	in    *ring // where it is listed as ready
-	wants bool  // it is in the list of those to be filled
+	proven   bool   // somebody answered there, as far as this lane remembers
+	receives bool   // it has carried a message that came in through a source; such ones may still wait
+	share    *share // of its application, nil = it never was ready
+
+	in    *ring[*lane] // where it is listed as ready
+	wants bool         // it is in the list of those to be filled
 	wake  time.Time
 	index int // in the heap, -1 = not there
 	used  time.Time
@@ -129,37 +136,44 @@ func (e *Engine) limit(l *lane) int {
 	return max(1, min(l.target.concurrency, e.o.Workers/others))
 }
 
-// list appends a lane to those that may start an attempt.
+// list appends a lane with a queue to those that may start an attempt.
 func (e *Engine) list(l *lane) {
-	l.in = &e.healthy
-	if l.failures > 0 {
-		l.in = &e.suspect
+	if l.share == nil {
+		l.share = e.shareOf(l.queue[0].Delivery.App)
+		l.share.lanes++
 	}
+	s := l.share
+	l.in = &s.ready[l.trust()]
 	l.in.push(l)
+	if !s.listed {
+		s.listed = true
+		e.ready.push(s)
+	}
 }
 
-// ring is a first-in-first-out list of lanes.
-type ring struct {
-	list []*lane
+// ring is a first-in-first-out list.
+type ring[T any] struct {
+	list []T
 	head int
 }
 
-func (r *ring) len() int { return len(r.list) - r.head }
+func (r *ring[T]) len() int { return len(r.list) - r.head }
 
-func (r *ring) push(l *lane) {
+func (r *ring[T]) push(v T) {
 	if r.head > 64 && r.head > len(r.list)/2 {
 		n := copy(r.list, r.list[r.head:])
 		clear(r.list[n:])
 		r.list, r.head = r.list[:n], 0
 	}
-	r.list = append(r.list, l)
+	r.list = append(r.list, v)
 }
 
-func (r *ring) pop() *lane {
-	l := r.list[r.head]
-	r.list[r.head] = nil
+func (r *ring[T]) pop() T {
+	var none T
+	v := r.list[r.head]
+	r.list[r.head] = none
 	r.head++
-	return l
+	return v
 }
 
 // wakes is a heap of lanes by the time at which they are to be looked at.

@@ -4,9 +4,9 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/waypost/waypost/internal/hook"
@@ -25,11 +25,11 @@ func TestADeadEndpointDelaysNoOther(t *testing.T) {
 			w.endpoint(fmt.Sprintf("dead%d", i), nil)
 		}
 		w.publish(50, nil) // every dead endpoint has more to do than there are places
-		synctest.Wait()
+		settled()
 		w.endpoint("good", nil)
 		time.Sleep(time.Second)
 		w.publish(30, nil)
-		synctest.Wait()
+		settled()
 		for _, a := range w.seen("good.example") {
 			if a.at != time.Second {
 				t.Errorf("arrived at %v, want 1s", a.at)
@@ -122,9 +122,10 @@ func TestRequestsAtOnceAreBounded(t *testing.T) {
 			var g gauge
 			w.answer(g.around(slow(time.Second)))
 			for i := range 12 {
+				w.app = w.newApp(nil)
 				w.endpoint(fmt.Sprint("e", i), nil)
+				w.publish(3, nil)
 			}
-			w.publish(3, nil)
 			time.Sleep(time.Minute)
 			if g.most() != 6 || len(w.seen("")) != 36 {
 				t.Errorf("%d at once, %d arrived", g.most(), len(w.seen("")))
@@ -158,9 +159,127 @@ func TestEndpointsThatFailLeavePlacesForThoseThatWork(t *testing.T) {
 		time.Sleep(time.Second)
 		w.endpoint("good", nil)
 		w.publish(1, nil)
-		synctest.Wait()
+		settled()
 		if list := w.seen("good.example"); len(list) != 1 || list[0].at != time.Second {
 			t.Errorf("arrived at %v", times(list))
+		}
+	})
+}
+
+func TestOneApplicationLeavesPlacesForTheOthers(t *testing.T) {
+	t.Parallel()
+	const n = 80 // endpoints, more than there are places
+	few := func(o *Options) { o.Workers, o.MaxInFlight, o.Concurrency = 4, 32, 4 }
+	crowd := func(w *world) {
+		for i := range n {
+			w.endpoint(fmt.Sprint("crowd", i), func(e *hook.Endpoint) { e.Timeout = 10 * time.Minute })
+		}
+	}
+	unlessOther := func(h func(http.ResponseWriter, *http.Request)) func(http.ResponseWriter, *http.Request) {
+		return func(rw http.ResponseWriter, r *http.Request) {
+			if strings.HasPrefix(r.Host, "other") {
+				rw.WriteHeader(200)
+				return
+			}
+			h(rw, r)
+		}
+	}
+	arrivesAtOnce := func(w *world, hosts ...string) {
+		w.t.Helper()
+		for _, host := range hosts {
+			w.app = w.newApp(nil)
+			w.endpoint(host, nil)
+			at := time.Since(w.begin).Truncate(time.Millisecond)
+			w.publish(1, nil)
+			settled()
+			if list := w.seen(host + ".example"); len(list) != 1 || list[0].at != at {
+				w.t.Errorf("%s: published at %v, arrived at %v", host, at, times(list))
+			}
+		}
+	}
+	t.Run("when its endpoints hang from the first attempt", func(t *testing.T) {
+		in(t, few, func(w *world) {
+			w.answer(unlessOther(hang))
+			crowd(w)
+			w.publish(1, nil)
+			time.Sleep(time.Second)
+			arrivesAtOnce(w, "other1", "other2", "other3")
+		})
+	})
+	t.Run("when its endpoints worked until now", func(t *testing.T) {
+		in(t, few, func(w *world) {
+			crowd(w)
+			w.publish(1, nil)
+			settled()
+			w.answer(unlessOther(hang))
+			w.publish(2, nil)
+			time.Sleep(time.Second)
+			arrivesAtOnce(w, "other1", "other2", "other3")
+		})
+	})
+	t.Run("and so do two", func(t *testing.T) {
+		in(t, few, func(w *world) {
+			w.answer(unlessOther(hang))
+			crowd(w)
+			w.publish(1, nil)
+			w.app = w.newApp(nil)
+			crowd(w)
+			w.publish(1, nil)
+			time.Sleep(time.Second)
+			arrivesAtOnce(w, "other1", "other2")
+		})
+	})
+	t.Run("and has three quarters of them for itself", func(t *testing.T) {
+		in(t, few, func(w *world) {
+			crowd(w)
+			w.publish(1, nil) // they become known
+			settled()
+			var g gauge
+			w.answer(g.around(slow(time.Second)))
+			w.publish(2, nil)
+			time.Sleep(time.Minute)
+			if got := len(w.seen("")); g.most() != 24 || got != 3*n {
+				t.Errorf("%d at once, %d arrived", g.most(), got)
+			}
+		})
+	})
+}
+
+func TestEndpointsThatNobodyKnowsLeavePlacesForThoseThatWork(t *testing.T) {
+	in(t, func(o *Options) { o.Workers, o.MaxInFlight, o.Concurrency = 1, 24, 1 }, func(w *world) {
+		w.answer(func(rw http.ResponseWriter, r *http.Request) {
+			if r.Host == "good.example" {
+				rw.WriteHeader(200)
+				return
+			}
+			hang(rw, r)
+		})
+		w.endpoint("good", nil)
+		w.publish(1, nil)
+		settled()
+		for i := range 40 {
+			w.endpoint(fmt.Sprint("new", i), nil)
+		}
+		w.publish(1, nil)
+		time.Sleep(time.Second)
+		w.publish(1, nil)
+		settled()
+		if list := w.seen("good.example"); len(list) != 3 || list[2].at != time.Second {
+			t.Errorf("arrived at %v", times(list))
+		}
+	})
+}
+
+func TestASinglePlaceIsEnough(t *testing.T) {
+	in(t, func(o *Options) { o.Workers, o.MaxInFlight = 1, 1 }, func(w *world) {
+		w.answer(status(500))
+		ep := w.endpoint("a", nil)
+		m := w.publish(1, nil)[0]
+		settled()
+		w.answer(status(200))
+		time.Sleep(time.Minute)
+		if d := w.delivery(m, ep); d.State != hook.Delivered || d.Attempts != 2 {
+			t.Errorf("%+v", d)
 		}
 	})
 }
@@ -249,7 +368,7 @@ func TestABacklogIsReadInWindows(t *testing.T) {
 		})
 		w.update(ep, func(e *hook.Endpoint) { e.Paused = false })
 		time.Sleep(time.Second)
-		synctest.Wait()
+		settled()
 		mu.Lock()
 		defer mu.Unlock()
 		if got := w.counts(); got.Delivered != n || got.Pending != 0 {
@@ -282,6 +401,49 @@ func TestAFloodOfMessagesIsNotKeptInMemory(t *testing.T) {
 		}
 		if s := w.e.Stats(); s.CachedBytes > 100<<10 || s.InHand > 10*(256+16) {
 			t.Errorf("%+v", s)
+		}
+	})
+}
+
+func TestAMessageInMemoryIsCountedWithAllThatItHolds(t *testing.T) {
+	t.Parallel()
+	long := string(make([]byte, 30<<10))
+	for name, m := range map[string]hook.Message{
+		"room behind the payload": {Payload: make([]byte, 1, 30<<10)},
+		"room behind the body":    {Raw: &hook.Raw{Body: make([]byte, 1, 30<<10)}},
+		"the query":               {Raw: &hook.Raw{Query: long}},
+		"a header":                {Raw: &hook.Raw{Header: http.Header{"A": {"b", long}}}},
+		"a header's name":         {Raw: &hook.Raw{Header: http.Header{long: {}}}},
+		"the platform's envelope": {Platform: map[string]string{"a": long}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := sizeOf(&m); got < 30<<10 || got > 40<<10 {
+				t.Errorf("%d bytes", got)
+			}
+		})
+	}
+}
+
+func TestApplicationsAreForgottenWithTheirEndpoints(t *testing.T) {
+	in(t, func(o *Options) { o.SweepEvery = time.Minute }, func(w *world) {
+		for i := range 20 {
+			w.app = w.newApp(nil)
+			w.endpoint(fmt.Sprint("a", i), nil)
+			w.endpoint(fmt.Sprint("b", i), nil)
+			w.publish(2, nil)
+		}
+		known := func() (apps, listed int) {
+			w.e.mu.Lock()
+			defer w.e.mu.Unlock()
+			return len(w.e.shares), w.e.ready.len()
+		}
+		settled()
+		if n, _ := known(); n != 20 {
+			t.Errorf("%d applications are known while they have lanes", n)
+		}
+		time.Sleep(time.Hour)
+		if n, listed := known(); n != 0 || listed != 0 {
+			t.Errorf("%d applications are kept, %d of them listed", n, listed)
 		}
 	})
 }

@@ -20,6 +20,7 @@ type outcome struct {
 	hook.Outcome
 	flight    *flight
 	exhausted bool // the message has no attempt left
+	withdraws bool // a resend: the scheduled attempt is held back in hand until this is recorded
 }
 
 // outbox is what was judged and is not yet recorded. It is guarded by the engine's lock.
@@ -159,17 +160,27 @@ func (e *Engine) setAside(o *outcome, err error) {
 
 // recorded takes a delivery out of hand. When it has another attempt to come, its lane is woken for it. The lock is held.
 func (e *Engine) recorded(o *outcome, now time.Time) {
-	l, k := o.flight.lane, o.flight.key()
-	e.drop(l, k)
+	l := o.flight.lane
 	l.judged--
-	if l.filling {
-		if l.recorded == nil {
-			l.recorded = map[key]struct{}{}
-		}
-		l.recorded[k] = struct{}{}
+	e.outOfHand(l, o.flight.key())
+	if o.withdraws {
+		e.outOfHand(l, o.flight.scheduled())
 	}
 	if o.Attempt.Trigger == hook.Scheduled && o.Outcome.Delivery.State == hook.Pending {
 		l.dueAt(o.Outcome.Delivery.NextAt)
 	}
 	e.settle(l, now)
+}
+
+// outOfHand drops a key whose state in the store has just changed. An answer of the store that is on its way may not know
+// that yet.
+func (e *Engine) outOfHand(l *lane, k key) {
+	e.drop(l, k)
+	if !l.filling {
+		return
+	}
+	if l.recorded == nil {
+		l.recorded = map[key]struct{}{}
+	}
+	l.recorded[k] = struct{}{}
 }

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -88,7 +89,8 @@ func (e *Engine) payload(ctx context.Context, m *hook.Message) (payload []byte, 
 	s, err := e.source(ctx, m.Source)
 	switch {
 	case err != nil && hook.KindOf(err) == hook.KindNotFound:
-		return m.Payload, m.Unreadable, nil // nobody has the key any more
+		// Nobody has the key any more, and nobody can tell whether there was one.
+		return m.Payload, cmp.Or(m.Unreadable, sourceGone), nil
 	case err != nil:
 		return nil, "", errors.New("the source of the message could not be read")
 	case s.dialect == nil || s.dialect.Decrypt == nil:
@@ -103,6 +105,9 @@ func (e *Engine) payload(ctx context.Context, m *hook.Message) (payload []byte, 
 	}
 	return nil, "", fmt.Errorf("the message cannot be decrypted with the present settings of its source: %w", err)
 }
+
+// sourceGone is the mark of a message that outlived its source.
+const sourceGone = "its source was deleted: the payload is as it was stored, and what the platform encrypted is still encrypted"
 
 // source returns a source, from memory when it is known.
 func (e *Engine) source(ctx context.Context, id hook.SourceID) (*source, error) {
@@ -126,18 +131,15 @@ func (e *Engine) source(ctx context.Context, id hook.SourceID) (*source, error) 
 	return s, nil
 }
 
-// describe adds what is known of a received message beside its payload, every value as encodeValue writes it:
+// describe adds what is known of a message beside its payload, every value as encodeValue writes it:
 //
 //	waypost-event-type           the event type
 //	waypost-event-id             the platform's id of the message, where it has one
 //	waypost-source               the source that it came in through
 //	waypost-platform-<name>      each field of the platform's envelope, its name as headerName writes it
 //	waypost-platform-incomplete  "true" when the envelope is too long for headers and was cut
-//	waypost-unreadable           why the payload is delivered as it came in
+//	waypost-unreadable           why the payload is, or may be, delivered as it came in
 func describe(h http.Header, m *hook.Message, unread string) {
-	if m.Source == 0 && len(m.Platform) == 0 {
-		return
-	}
 	h["waypost-event-type"] = []string{encodeValue(m.EventType)}
 	if m.EventID != "" {
 		h["waypost-event-id"] = []string{encodeValue(m.EventID)}

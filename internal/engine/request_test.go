@@ -8,7 +8,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/waypost/waypost/dialect"
@@ -62,7 +61,7 @@ func TestFormats(t *testing.T) {
 			}
 			w.endpoint("a", func(e *hook.Endpoint) { e.Format = format })
 			m := w.publish(1, change)[0]
-			synctest.Wait()
+			settled()
 			list := w.seen("")
 			if len(list) != 1 || !verified(w, list[0]) || list[0].id != m.ID.String() {
 				t.Fatalf("%d requests, or a wrong signature", len(list))
@@ -78,7 +77,7 @@ func TestFormats(t *testing.T) {
 	}
 	t.Run("a published message is sent byte for byte", func(t *testing.T) {
 		deliver(t, hook.FormatPayload, false, func(w *world, m hook.Message, a arrival) {
-			if a.body != string(m.Payload) || a.method != "POST" || names(a.header) != "Content-Type Webhook-Id Webhook-Signature Webhook-Timestamp" {
+			if a.body != string(m.Payload) || a.method != "POST" || names(a.header) != "Content-Type Waypost-Event-Type Webhook-Id Webhook-Signature Webhook-Timestamp" {
 				t.Errorf("%s %q with %s", a.method, a.body, names(a.header))
 			}
 			want(t, a.header, "User-Agent", "Waypost/dev")
@@ -146,7 +145,7 @@ func TestOwnHeadersNeverReplaceOurs(t *testing.T) {
 			}
 		})
 		m := w.publish(1, raw(src))[0]
-		synctest.Wait()
+		settled()
 		a := w.seen("")[0]
 		if !verified(w, a) || a.id != m.ID.String() || a.host != "a.example" || a.header.Get("waypost-source") != src.ID.String() || a.header.Get("ce-id") != "" || a.header.Get("svix-id") != "" {
 			t.Errorf("%+v", a)
@@ -166,7 +165,7 @@ func TestALongPlatformMapDoesNotBreakTheRequest(t *testing.T) {
 		w.publish(1, func(m *hook.Message) {
 			m.Source, m.Platform = src.ID, map[string]string{"a": "1", "long": strings.Repeat("x", 100_000), "line": "a\r\nX-Evil: 1"}
 		})
-		synctest.Wait()
+		settled()
 		a := w.seen("")[0]
 		if a.header.Get("waypost-platform-a") != "1" || a.header.Get("waypost-platform-incomplete") != "true" || a.header.Get("X-Evil") != "" {
 			t.Errorf("%.1000v", a.header)
@@ -240,24 +239,38 @@ func TestEncryptedContentIsDecryptedAtDelivery(t *testing.T) {
 			src := w.source("upside", hook.Settings{"key": {"wrong"}})
 			w.endpoint("a", nil)
 			w.publish(1, func(m *hook.Message) { m.Source, m.Unreadable, m.Payload = src.ID, "no key", []byte(`{"raw":"x"}`) })
-			synctest.Wait()
+			settled()
 			if list := w.seen(""); len(list) != 1 || list[0].body != `{"raw":"x"}` || list[0].header.Get("waypost-unreadable") != "no%20key" {
 				t.Errorf("%+v", list)
 			}
 		})
 	})
-	t.Run("without its source it is delivered as it is", func(t *testing.T) {
+	t.Run("without its source it is delivered as it is, and says so", func(t *testing.T) {
 		in(t, with, func(w *world) {
 			src := w.source("upside", hook.Settings{"key": {"right"}})
 			ep := w.endpoint("a", func(e *hook.Endpoint) { e.Paused = true })
 			w.publish(1, func(m *hook.Message) { m.Source = src.ID })
 			w.must(w.db.DeleteSource(context.Background(), w.app, src.ID))
 			w.update(ep, func(e *hook.Endpoint) { e.Paused = false })
-			synctest.Wait()
-			if list := w.seen(""); len(list) != 1 || list[0].body != `{"n": 0}` {
+			settled()
+			if list := w.seen(""); len(list) != 1 || list[0].body != `{"n": 0}` || !strings.HasPrefix(list[0].header.Get("waypost-unreadable"), "its%20source%20was%20deleted:") {
 				t.Errorf("%+v", list)
 			}
 		})
+	})
+}
+
+func TestWhatWasUnreadableStaysSoWithoutItsSource(t *testing.T) {
+	in(t, nil, func(w *world) {
+		src := w.source("standard", hook.Settings{"secret": {secret}})
+		ep := w.endpoint("a", func(e *hook.Endpoint) { e.Paused = true })
+		w.publish(1, func(m *hook.Message) { m.Source, m.Unreadable = src.ID, "no key" })
+		w.must(w.db.DeleteSource(context.Background(), w.app, src.ID))
+		w.update(ep, func(e *hook.Endpoint) { e.Paused = false })
+		settled()
+		if list := w.seen(""); len(list) != 1 || list[0].header.Get("waypost-unreadable") != "no%20key" {
+			t.Errorf("%+v", list)
+		}
 	})
 }
 
@@ -292,7 +305,7 @@ func TestAPasswordIsNotRecorded(t *testing.T) {
 	in(t, nil, func(w *world) {
 		ep := w.endpoint("a", func(e *hook.Endpoint) { e.URL = "http://user:hunter2@a.example/hook?x=1" })
 		w.publish(1, nil)
-		synctest.Wait()
+		settled()
 		if a := w.seen("")[0]; a.header.Get("Authorization") != "Basic dXNlcjpodW50ZXIy" {
 			t.Errorf("%+v", a)
 		}

@@ -26,6 +26,7 @@ type flight struct {
 	target *target // nil = to be loaded
 	gen    int     // of the lane when it was taken
 	at     time.Time
+	spared bool // whatever the answer is, it does not disable the endpoint
 }
 
 // dispatch starts what may be started: requests in goroutines of their own, questions to the store too. The lock is
@@ -125,6 +126,7 @@ func (e *Engine) offer(a *hook.Accepted, now time.Time) {
 	}
 	for _, d := range a.Deliveries {
 		l := e.lane(d.Endpoint)
+		l.receives = l.receives || a.Message.Source != 0
 		if l.more || l.asleep || len(l.queue) >= e.o.Window || e.hand > maxHand {
 			l.more = true
 			e.settle(l, now)
@@ -142,10 +144,22 @@ func (e *Engine) offer(a *hook.Accepted, now time.Time) {
 	}
 }
 
+// sizeOf is how many bytes a message keeps from being freed, or a little more.
 func sizeOf(m *hook.Message) int {
-	n := 512 + len(m.Payload)
-	if m.Raw != nil {
-		n += 1024 + len(m.Raw.Body) + len(m.Raw.Query)
+	const entry = 64 // of a map, beside its text
+	n := 512 + cap(m.Payload)
+	for name, value := range m.Platform {
+		n += entry + len(name) + len(value)
+	}
+	if m.Raw == nil {
+		return n
+	}
+	n += 1024 + cap(m.Raw.Body) + len(m.Raw.Query)
+	for name, values := range m.Raw.Header {
+		n += entry + len(name)
+		for _, value := range values {
+			n += entry + len(value)
+		}
 	}
 	return n
 }
@@ -170,8 +184,7 @@ func (e *Engine) release(j *job) {
 	j.msg = nil
 }
 
-// take returns the next job that may be started, lane by lane in turn. Lanes whose last attempt failed have three
-// quarters of the places, so that those that work always find one.
+// take returns the next job that may be started, application by application and lane by lane in turn.
 func (e *Engine) take(now time.Time) *flight {
 	for e.phase == started && e.broken == nil && !e.outbox.full() && e.flying < e.o.MaxInFlight {
 		l := e.nextLane()
@@ -193,22 +206,10 @@ func (e *Engine) take(now time.Time) *flight {
 			e.active++
 		}
 		l.flying++
+		l.share.flying++
 		e.flying++
 		e.settle(l, now)
 		return f
-	}
-	return nil
-}
-
-func (e *Engine) nextLane() *lane {
-	suspects := e.suspect.len() > 0 && e.flying < e.o.MaxInFlight*3/4
-	switch {
-	case suspects && (e.turn || e.healthy.len() == 0):
-		e.turn = false
-		return e.suspect.pop()
-	case e.healthy.len() > 0:
-		e.turn = true
-		return e.healthy.pop()
 	}
 	return nil
 }
@@ -246,6 +247,7 @@ func (e *Engine) throttled(l *lane, now time.Time) bool {
 func (e *Engine) land(f *flight) {
 	l := f.lane
 	l.flying--
+	l.share.flying--
 	e.flying--
 	if l.flying == 0 {
 		e.active--
@@ -351,6 +353,7 @@ func (e *Engine) forgetIdle(now time.Time, after time.Duration) {
 	for id, l := range e.lanes {
 		if l.empty() && l.in == nil && now.Sub(l.used) >= after {
 			delete(e.lanes, id)
+			e.leave(l)
 		}
 	}
 }

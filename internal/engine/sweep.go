@@ -13,20 +13,14 @@ const (
 	idleLane   = time.Minute           // after which a lane without work is forgotten
 )
 
-// sweep does the periodic duties until the engine stops: the note that the process is alive, retention, and forgetting
-// lanes that have nothing to do.
+// sweep does the periodic duties until the engine stops: retention, and forgetting lanes that have nothing to do.
 func (e *Engine) sweep() {
-	beat := time.NewTicker(e.o.BeatEvery)
-	defer beat.Stop()
 	round := time.NewTicker(e.o.SweepEvery)
 	defer round.Stop()
 	for {
 		select {
 		case <-e.ending:
 			return
-		case now := <-beat.C:
-			_, err := e.o.Store.Beat(e.records, now, false)
-			e.dutyDone("note that the process is alive", err)
 		case now := <-round.C:
 			e.forgetIdle(now, idleLane)
 			e.retain()

@@ -32,7 +32,7 @@ type target struct {
 	allow       []netip.Prefix
 	headers     []header // its own, that may be sent
 	concurrency int
-	receives    bool // its application has sources
+	receives    bool // its application has sources now
 	app         *appRate
 	problem     string // why nothing can be sent, "" = it can
 
@@ -46,10 +46,6 @@ type appRate struct{ *rate.Limiter }
 
 // burst is how many attempts a rate allows at one moment: a tenth of a second's.
 func burst(perSecond int) int { return max(1, perSecond/10) }
-
-// mayDisable says whether the endpoint may be disabled for what it answers. The endpoints of an application with sources
-// may not: the platform believes its messages delivered and will not repeat them.
-func (t *target) mayDisable() bool { return !t.receives }
 
 // findTarget reads the endpoint of a flight and makes it ready. false means that the flight is over.
 func (e *Engine) findTarget(ctx context.Context, f *flight) bool {

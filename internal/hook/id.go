@@ -3,6 +3,7 @@ package hook
 import (
 	"encoding"
 	"fmt"
+	"math"
 	"strings"
 	"sync"
 	"time"
@@ -81,13 +82,15 @@ func (id ID[K]) Time() time.Time {
 	return Epoch.Add(time.Duration(int64(id)>>(nodeBits+seqBits)) * time.Millisecond)
 }
 
-// IDAt returns the smallest id of the given moment: the bound for time-ordered queries.
+// IDAt returns the smallest id of the given moment: the bound for time-ordered queries. A moment before Epoch has zero,
+// one behind the last id the largest number.
 func IDAt[K kind](t time.Time) ID[K] {
+	const shift = nodeBits + seqBits
 	ms := t.Sub(Epoch).Milliseconds()
-	if ms < 0 {
-		ms = 0
+	if ms > math.MaxInt64>>shift {
+		return math.MaxInt64
 	}
-	return ID[K](ms << (nodeBits + seqBits))
+	return ID[K](max(ms, 0) << shift)
 }
 
 // MarshalText writes the id as String does.

@@ -2,6 +2,7 @@ package hook
 
 import (
 	"encoding/json"
+	"math"
 	"slices"
 	"sort"
 	"strings"
@@ -49,6 +50,26 @@ func TestIDRoundTripAndOrder(t *testing.T) {
 	}
 	if len(slices.Compact(texts)) != 10_000 {
 		t.Error("an id was issued twice")
+	}
+}
+
+func TestIDAtNeverLeavesTheNumbers(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		at   time.Time
+		want MessageID
+	}{
+		"the beginning of time": {time.Time{}, 0},
+		"before Epoch":          {Epoch.Add(-time.Millisecond), 0},
+		"Epoch":                 {Epoch, 0},
+		"the last millisecond":  {Epoch.Add((1<<41 - 1) * time.Millisecond), (1<<41 - 1) << (nodeBits + seqBits)},
+		"one behind it":         {Epoch.Add((1 << 41) * time.Millisecond), math.MaxInt64},
+		"the year 2164":         {time.Date(2164, 1, 1, 0, 0, 0, 0, time.UTC), math.MaxInt64},
+		"the year 9999":         {time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC), math.MaxInt64},
+	} {
+		if got := IDAt[messageKind](c.at); got != c.want {
+			t.Errorf("%s: %d, want %d", name, int64(got), int64(c.want))
+		}
 	}
 }
 

@@ -56,6 +56,7 @@ type Accept struct {
 type Accepted struct {
 	Message    Message // with Platform as stored; of a duplicate: only its ID
 	Duplicate  bool    // an earlier message has the same key; Message.ID is that one
+	ByEvent    bool    // of a duplicate: it repeats an event id (Unique), and not its dedup key
 	Deliveries []Delivery
 	Err        error // an Error about this one message, which was not stored; others of its batch are not touched by it
 }

@@ -26,7 +26,7 @@ func TestProbes(t *testing.T) {
 		{"GET is 200", nil, httptest.NewRequest("GET", "/in/d00r", nil)},
 		{"HEAD is 200", nil, httptest.NewRequest("HEAD", "/in/d00r", nil)},
 		{"an empty POST without signature is 200", nil, httptest.NewRequest("POST", "/in/d00r", nil)},
-		{"what is no envelope is 200 in the verify window", window, push("hello")},
+		{"what is no envelope is 200 in the verify window", window, unsigned("hello")},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

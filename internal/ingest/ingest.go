@@ -51,10 +51,10 @@ type Options struct {
 	Log      *slog.Logger     // nil = nothing is logged
 
 	MaxBody       int64         // bytes of one body; 0 = 1 MiB
-	ReadTimeout   time.Duration // for reading one body; 0 = 10 s
+	ReadTimeout   time.Duration // for reading one body, and less if it stalls with much of it in memory; 0 = 10 s
 	AcceptTimeout time.Duration // for Accept; 0 = 30 s
 	MaxInFlight   int           // pushes between their last byte and their answer; over it 503; 0 = 2048
-	MaxHeld       int64         // bytes of all bodies in memory; over it 503; 0 = 256 MiB
+	MaxHeld       int64         // bytes of all bodies in memory; over it, or over a client's or a source's share of it, 503; 0 = 256 MiB
 	RetryAfter    time.Duration // told with every 503, in whole seconds; 0 = 5 s
 	KeepRefused   int           // refused requests kept of each source; 0 = 20
 
@@ -96,7 +96,7 @@ type Door struct {
 	trusted  []netip.Prefix
 	routes   routes
 	slots    chan struct{} // one for every push that is being verified or stored
-	held     atomic.Int64  // bytes of bodies in memory
+	memory   *memory
 	refusals *refusals
 	accepts  pace // log lines about a store that does not take messages
 	settings pace // log lines about sources that cannot be served
@@ -112,6 +112,7 @@ func New(o Options) (*Door, error) {
 		opt:     o,
 		trusted: unmapAll(o.TrustedProxies),
 		slots:   make(chan struct{}, o.MaxInFlight),
+		memory:  newMemory(&o),
 	}
 	d.refusals = newRefusals(o)
 	return d, nil

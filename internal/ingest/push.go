@@ -30,10 +30,6 @@ const (
 func (v *visit) push() {
 	v.now = v.opt.Now() // reading took its time, and signatures have an age
 	e := v.entry
-	if len(v.body.bytes) == 0 && !e.signed(v.r.Header) {
-		v.reply(ResultProbe, dialect.Reply{Status: http.StatusOK})
-		return
-	}
 	got, err := e.dialect.Receive(e.settings, dialect.Inbound{
 		Method: v.r.Method, Query: v.r.URL.RawQuery, Header: v.r.Header, Body: v.body.bytes, Now: v.now,
 	})
@@ -54,7 +50,7 @@ func (v *visit) judge(err error) {
 		refusal = &dialect.Error{Reason: dialect.ReasonSettings, Text: err.Error()}
 	}
 	switch {
-	case refusal.Reason == dialect.ReasonNotEnvelope && v.now.Before(v.entry.route.Source.VerifyUntil):
+	case refusal.Reason == dialect.ReasonNotEnvelope && v.mayProbe():
 		v.reply(ResultProbe, dialect.Reply{Status: http.StatusOK})
 	case refusal.Reason == dialect.ReasonSettings:
 		// The platform is to repeat: it did nothing wrong.
@@ -63,6 +59,15 @@ func (v *visit) judge(err error) {
 	default:
 		v.refuse(Result(refusal.Reason), refusal.Error())
 	}
+}
+
+// mayProbe says whether what is no envelope is taken for a console that looks whether somebody is there. What carries a
+// signature header is a push, however broken: its sender must hear that it was not stored.
+func (v *visit) mayProbe() bool {
+	if v.entry.signed(v.r.Header) {
+		return false
+	}
+	return len(v.body.bytes) == 0 || v.now.Before(v.entry.route.Source.VerifyUntil)
 }
 
 // accept stores a verified request and acknowledges it. Nothing but the store can stop it any more.

@@ -18,11 +18,6 @@ import (
 
 func TestRefusals(t *testing.T) {
 	t.Parallel()
-	unsigned := func(body string) *http.Request {
-		r := push(body)
-		r.Header.Del("X-Courier-Signature")
-		return r
-	}
 	tests := []struct {
 		name   string
 		change setup
@@ -47,6 +42,12 @@ func TestRefusals(t *testing.T) {
 		{"what is no envelope is 400 after the verify window",
 			func(_ *ingest.Options, r *hook.Route) { r.Source.VerifyUntil = time.Now().Add(-time.Second) },
 			push("hello"), 400, "no", ingest.ResultNotEnvelope, true},
+		{"what carries a signature header is 400 in the verify window too, and kept",
+			func(_ *ingest.Options, r *hook.Route) { r.Source.VerifyUntil = time.Now().Add(time.Hour) },
+			push("hello"), 400, "no", ingest.ResultNotEnvelope, true},
+		{"also when it is empty",
+			func(_ *ingest.Options, r *hook.Route) { r.Source.VerifyUntil = time.Now().Add(time.Hour) },
+			push(""), 400, "no", ingest.ResultNotEnvelope, true},
 		{"a verify window lets no unsigned envelope in",
 			func(_ *ingest.Options, r *hook.Route) { r.Source.VerifyUntil = time.Now().Add(time.Hour) },
 			unsigned(letter("1")), 401, "no", ingest.ResultSignature, true},

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -179,6 +180,12 @@ func push(body string) *http.Request {
 	return r
 }
 
+func unsigned(body string) *http.Request {
+	r := push(body)
+	r.Header.Del("X-Courier-Signature")
+	return r
+}
+
 func with(r *http.Request, headers ...string) *http.Request {
 	for i := 0; i < len(headers); i += 2 {
 		r.Header.Add(headers[i], headers[i+1])
@@ -206,6 +213,13 @@ func (b *lockedBuffer) String() string {
 // serve runs the station behind a server whose connections are made by dial.
 func serve(t *testing.T, st *station) (dial func() net.Conn) {
 	t.Helper()
+	from := serveFrom(t, st)
+	return func() net.Conn { return from("") }
+}
+
+// serveFrom is serve for clients with addresses. "" is a client without.
+func serveFrom(t *testing.T, st *station) (dial func(client string) net.Conn) {
+	t.Helper()
 	l := &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}
 	s := &http.Server{
 		Handler: st.door, ErrorLog: serverLog(st.logs),
@@ -220,13 +234,24 @@ func serve(t *testing.T, st *station) (dial func() net.Conn) {
 		_ = s.Close()
 		<-done
 	})
-	return func() net.Conn {
+	return func(client string) net.Conn {
 		near, far := net.Pipe()
+		if client != "" {
+			far = &addressed{far, net.TCPAddrFromAddrPort(netip.AddrPortFrom(netip.MustParseAddr(client), 4711))}
+		}
 		l.conns <- far
 		t.Cleanup(func() { _ = near.Close() })
 		return near
 	}
 }
+
+// addressed is a connection of a client with an address.
+type addressed struct {
+	net.Conn
+	remote net.Addr
+}
+
+func (c *addressed) RemoteAddr() net.Addr { return c.remote }
 
 // pipes is a listener of in-memory connections, whose deadlines follow the clock of a synctest bubble.
 type pipes struct {

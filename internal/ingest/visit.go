@@ -19,6 +19,7 @@ type visit struct {
 	now    time.Time
 	entry  *entry
 	client netip.Addr
+	due    time.Time // when reading ends at the latest
 	body   body
 	seen   Observation
 }
@@ -29,9 +30,9 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	v := &visit{Door: d, w: w, r: r, now: d.opt.Now()}
 	defer v.leave(v.now)
 	// The deadline stays in force after a refusal: the server reads on for a while to keep the connection, and a client
-	// who drips must not hold it. The server lifts it when the body has come whole. Not every ResponseWriter knows
-	// deadlines; a server's does.
-	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(d.opt.ReadTimeout))
+	// who drips must not hold it. The server lifts it when the body has come whole.
+	v.due = time.Now().Add(d.opt.ReadTimeout)
+	v.setDue(v.due)
 	if r.ContentLength < 0 {
 		// A front proxy may have framed a chunked request by another header. What follows on the connection would then be
 		// taken for the next client's request, and its answer for ours.
@@ -45,7 +46,7 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // leave gives back what the request held, also when a dialect panicked: the server then drops the connection, and the
 // platform repeats.
 func (v *visit) leave(began time.Time) {
-	v.release(v.body)
+	v.release()
 	if v.seen.Result == "" {
 		v.seen.Result = ResultFault
 	}
@@ -126,8 +127,7 @@ func (v *visit) headers() bool {
 
 // read reads the body.
 func (v *visit) read() bool {
-	b, err := v.readBody(v.r.Body, v.r.ContentLength)
-	v.body = b
+	err := v.readBody(v.r.Body, v.r.ContentLength)
 	if err == nil {
 		return true
 	}

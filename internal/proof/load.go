@@ -20,7 +20,7 @@ type Load struct {
 	Rate     int           // requests a second
 	For      time.Duration // how long
 	Workers  int           // requests under way at most; 0 = 512. When all are busy a request starts late, and its latency counts from when it was due
-	Make     func(i int) (http.Header, []byte)
+	Make     func(i int, due time.Time) (http.Header, []byte)
 	Accepted func(status int) bool // nil = 200
 	Client   *http.Client          // nil = one with as many kept connections as workers
 }
@@ -61,7 +61,7 @@ func (l Load) Run(ctx context.Context) Latencies {
 	for range workers {
 		wg.Go(func() {
 			for s := range shots {
-				err := l.send(ctx, s.n)
+				err := l.send(ctx, s)
 				d := time.Since(s.due)
 				mu.Lock()
 				out.Sent++
@@ -106,8 +106,8 @@ func (l Load) pace(ctx context.Context, start time.Time, shots chan<- shot) {
 	}
 }
 
-func (l Load) send(ctx context.Context, i int) error {
-	header, body := l.Make(i)
+func (l Load) send(ctx context.Context, s shot) error {
+	header, body := l.Make(s.n, s.due)
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, l.URL, bytes.NewReader(body))
 	if err != nil {
 		return err

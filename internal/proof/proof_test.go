@@ -40,8 +40,8 @@ func TestLoadCountsAndSinkRemembers(t *testing.T) {
 	}}
 	srv := httptest.NewServer(sink)
 	defer srv.Close()
-	got := Load{URL: srv.URL, Rate: 1000, For: 50 * time.Millisecond, Make: func(i int) (http.Header, []byte) {
-		return http.Header{"Content-Type": {"application/json"}}, fmt.Appendf(nil, `{"key":"k%d","sent":%d}`, i, time.Now().UnixNano())
+	got := Load{URL: srv.URL, Rate: 1000, For: 50 * time.Millisecond, Make: func(i int, due time.Time) (http.Header, []byte) {
+		return http.Header{"Content-Type": {"application/json"}}, fmt.Appendf(nil, `{"key":"k%d","sent":%d}`, i, due.UnixNano())
 	}}.Run(context.Background())
 	if got.Sent != 50 || got.Accepted != 49 || got.Failed != 1 || got.P50 <= 0 || got.Max < got.P99 {
 		t.Errorf("load: %+v", got)

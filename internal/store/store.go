@@ -44,7 +44,7 @@ type Config interface {
 	UpdateApplication(ctx context.Context, a hook.Application) error
 	Application(ctx context.Context, ref string) (hook.Application, error)
 	Applications(ctx context.Context, p Page) (List[hook.Application], error)
-	// DeleteApplication removes it with its sources and endpoints and cancels its pending deliveries. Messages and
+	// DeleteApplication removes it with its sources, endpoints and tokens, and cancels its pending deliveries. Messages and
 	// attempts stay until retention takes them, and are no longer found by the Read methods.
 	DeleteApplication(ctx context.Context, id hook.ApplicationID, now time.Time) error
 
@@ -67,12 +67,15 @@ type Config interface {
 	SourceRoute(ctx context.Context, id hook.SourceID) (hook.Route, error)
 
 	CreateEndpoint(ctx context.Context, e hook.Endpoint) error
-	// UpdateEndpoint replaces the row. When the new one is Disabled, its pending deliveries are canceled in the same
-	// transaction.
+	// UpdateEndpoint replaces the row. When the new one is Disabled, the resends wished for it are removed and its pending
+	// deliveries are canceled in the same transaction.
 	UpdateEndpoint(ctx context.Context, e hook.Endpoint) error
+	// SwapEndpoint is UpdateEndpoint, but writes nothing (done is false) unless the row is still before, as Endpoint returned
+	// it: Finish may have disabled it meanwhile.
+	SwapEndpoint(ctx context.Context, before, after hook.Endpoint) (done bool, err error)
 	Endpoint(ctx context.Context, app hook.ApplicationID, ref string) (hook.Endpoint, error)
 	Endpoints(ctx context.Context, app hook.ApplicationID, p Page) (List[hook.Endpoint], error)
-	// DeleteEndpoint removes it and cancels its pending deliveries in the same transaction.
+	// DeleteEndpoint removes it with the resends wished for it, and cancels its pending deliveries in the same transaction.
 	DeleteEndpoint(ctx context.Context, app hook.ApplicationID, id hook.EndpointID, now time.Time) error
 	// Target is an endpoint with all that the engine needs: merged settings and its application's allow list.
 	Target(ctx context.Context, id hook.EndpointID) (Target, error)
@@ -114,7 +117,8 @@ type Flow interface {
 	Claim(ctx context.Context, ep hook.EndpointID, now time.Time, lease time.Duration, n int) (work []hook.Work, next time.Time, err error)
 
 	// Finish records attempts with what they made of their deliveries, and endpoint health, in one commit. A delivery that is
-	// no longer pending keeps its state, but for a success, which always delivers; its attempt is recorded all the same.
+	// no longer pending keeps its state, but for a success, which always delivers; its attempt is recorded all the same. A manual
+	// attempt that failed leaves the delivery untouched. An outcome whose message retention has taken is dropped.
 	Finish(ctx context.Context, batch []hook.Outcome) error
 
 	// Resend wishes one more attempt, durable until it is made. The delivery row is created (state Canceled) when the message never
@@ -125,8 +129,10 @@ type Flow interface {
 	// Refuse keeps refused requests, the last keep of each source.
 	Refuse(ctx context.Context, batch []hook.Refused, keep int) error
 
-	// Beat notes that the process is alive at now, and returns the beat before (zero at the first). clean notes that it stopped in good order.
-	Beat(ctx context.Context, now time.Time, clean bool) (before time.Time, err error)
+	// Beat notes that the process is alive at now. clean notes that it stops in good order.
+	Beat(ctx context.Context, now time.Time, clean bool) error
+	// LastBeat returns the last beat, zero when there was none.
+	LastBeat(ctx context.Context) (time.Time, error)
 
 	// Sweep does one bounded step of retention: messages (with attempts and deliveries) older than before that have no
 	// pending delivery, payloads older than payloadBefore, dedup keys and idle tokens that have run out at now. more says
@@ -182,7 +188,8 @@ type Counts struct {
 	Canceled  int64
 }
 
-// MessageFilter narrows a list of messages. Zero fields do not narrow.
+// MessageFilter narrows a list of messages. Zero fields do not narrow. Times compare with the time in the id, to the
+// millisecond.
 type MessageFilter struct {
 	EventTypes  []string
 	Channel     string
@@ -193,7 +200,7 @@ type MessageFilter struct {
 	WithPayload bool
 }
 
-// AttemptFilter narrows a list of attempts. Zero fields do not narrow.
+// AttemptFilter narrows a list of attempts. Zero fields do not narrow. Times compare as in MessageFilter.
 type AttemptFilter struct {
 	Message     hook.MessageID
 	Endpoint    hook.EndpointID
@@ -216,7 +223,8 @@ type Page struct {
 	Descending bool
 }
 
-// List is one window.
+// List is one window. Where a filter hardly matches or items are large, a window may be short or empty and not Done: a call looks at a bounded
+// number of rows, and First and Last say where it stopped.
 type List[T any] struct {
 	Items []T
 	First string // cursor of the first item, "" when empty
@@ -232,5 +240,5 @@ type Change struct {
 	Endpoint   hook.EndpointID // when one endpoint changed or went
 	Resend     hook.EndpointID // a resend was wished for it
 	Broken     error           // the store is broken: stop
-	Unaccepted bool            // the store takes no new messages for now (disk nearly full)
+	Unaccepted bool            // the store takes no new messages for now (disk nearly full); when it does again is not told
 }

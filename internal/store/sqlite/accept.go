@@ -135,7 +135,7 @@ func (t *tx) accept(e *entry) error {
 			return err
 		}
 		if earlier != 0 {
-			e.out.Duplicate, e.out.Message.ID = true, earlier
+			e.out.Duplicate, e.out.ByEvent, e.out.Message.ID = true, k == &e.event, earlier
 			return nil
 		}
 	}

@@ -121,22 +121,11 @@ func (db *DB) Applications(ctx context.Context, p store.Page) (l store.List[hook
 	if err != nil {
 		return l, err
 	}
-	err = db.read(ctx, func(c *conn) error {
-		rows, err := collect(w.bind(c.query(applicationColumns+`true`+w.order())), getApplication)
-		l = list(w, rows, func(a *hook.Application) string { return a.ID.String() })
+	err = db.list(ctx, func(c *conn) error {
+		l, err = collect(w, c.query(applicationColumns+`true`+w.order()), getApplication, func(a *hook.Application) string { return a.ID.String() })
 		return err
 	})
 	return l, err
-}
-
-// collect reads all rows of a query.
-func collect[T any](q *stmt, get func(*stmt) (T, error)) (all []T, err error) {
-	err = q.each(func() error {
-		v, err := get(q)
-		all = append(all, v)
-		return err
-	})
-	return all, err
 }
 
 // DeleteApplication is part of store.Config. The application's tokens go with it.
@@ -152,8 +141,12 @@ func (db *DB) DeleteApplication(ctx context.Context, id hook.ApplicationID, _ ti
 				return err
 			}
 		}
-		sources, err := collect(t.query(`SELECT id FROM sources WHERE app = ?`).int(int64(id)),
-			func(q *stmt) (hook.SourceID, error) { return hook.SourceID(q.getInt()), nil })
+		var sources []hook.SourceID
+		q := t.query(`SELECT id FROM sources WHERE app = ?`).int(int64(id))
+		err := q.each(func() error {
+			sources = append(sources, hook.SourceID(q.getInt()))
+			return nil
+		})
 		if err != nil {
 			return err
 		}

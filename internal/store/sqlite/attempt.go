@@ -64,7 +64,7 @@ func (db *DB) Attempts(ctx context.Context, app hook.ApplicationID, f store.Atte
 		return l, hook.Errorf(hook.KindInvalid, "attempts are listed by message, by endpoint, or both")
 	}
 	w.between(f.After, f.Before)
-	err = db.snapshot(ctx, func(c *conn) error {
+	err = db.list(ctx, func(c *conn) error {
 		if err := c.hasApp(app); err != nil {
 			return err
 		}
@@ -76,7 +76,7 @@ func (db *DB) Attempts(ctx context.Context, app hook.ApplicationID, f store.Atte
 			}
 		}
 		q := c.query(attemptColumns + by + w.order()).int(id)
-		found, err := scan(w, q, func() (hook.Attempt, int64, bool) {
+		found, err := scan(w, q, pageBytes, func() (hook.Attempt, int64, bool) {
 			a := getAttempt(q, f.WithContent)
 			return a, int64(a.ID), a.App == app && matchesAttempt(&f, &a)
 		})

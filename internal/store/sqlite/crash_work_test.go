@@ -120,7 +120,7 @@ func (w *worker) next(ctx context.Context, db *sqlite.DB) *op {
 		now, next := w.now(), w.side.clone()
 		next.beat = now
 		return w.silent("beat", next, func(ctx context.Context, db *sqlite.DB) error {
-			_, err := db.Beat(ctx, now, false)
+			err := db.Beat(ctx, now, false)
 			return err
 		})
 	}

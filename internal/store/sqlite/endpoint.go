@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"reflect"
 	"time"
 
 	"github.com/waypost/waypost/internal/hook"
@@ -110,27 +111,46 @@ func (t *tx) checkEndpoint(e *hook.Endpoint) error {
 // UpdateEndpoint is part of store.Config.
 func (db *DB) UpdateEndpoint(ctx context.Context, e hook.Endpoint) error {
 	secrets := db.endpointSecrets(&e)
-	return db.do(ctx, func(t *tx) error {
-		l := t.lanes.byEndpoint[e.ID]
-		if l == nil || l.endpoint.App != e.App {
-			return noSuch("endpoint", e.ID.String())
-		}
-		if err := t.checkEndpoint(&e); err != nil {
+	return db.do(ctx, func(t *tx) error { return t.updateEndpoint(&e, secrets) })
+}
+
+// SwapEndpoint is part of store.Config.
+func (db *DB) SwapEndpoint(ctx context.Context, before, after hook.Endpoint) (done bool, err error) {
+	secrets := db.endpointSecrets(&after)
+	err = db.do(ctx, func(t *tx) error {
+		q := t.query(endpointColumns + `id = ? AND app = ?`).int(int64(after.ID)).int(int64(after.App))
+		present, err := db.oneEndpoint(q, after.ID.String())
+		if err != nil {
 			return err
 		}
-		lane, err := l.id, error(nil)
-		if e.Disabled {
-			if lane, err = t.cancelPending(l); err != nil {
-				return err
-			}
+		if done = reflect.DeepEqual(present, before); !done {
+			return nil
 		}
-		t.setLane(newLane(lane, &e))
-		t.changes = append(t.changes, store.Change{Config: true, Endpoint: e.ID})
-		return t.query(`UPDATE endpoints SET uid = ?, profile = ?, lane = ?, disabled = ?, disabled_reason = ?, failing_since = ?,
-			doc = ?, secrets = ? WHERE id = ?`).
-			optional(e.UID).int(int64(e.Profile)).int(lane).bool(e.Disabled).text(e.DisabledReason).time(e.FailingSince).
-			text(endpointText(&e)).blob(secrets).int(int64(e.ID)).exec()
+		return t.updateEndpoint(&after, secrets)
 	})
+	return done && err == nil, err
+}
+
+func (t *tx) updateEndpoint(e *hook.Endpoint, secrets []byte) error {
+	l := t.lanes.byEndpoint[e.ID]
+	if l == nil || l.endpoint.App != e.App {
+		return noSuch("endpoint", e.ID.String())
+	}
+	if err := t.checkEndpoint(e); err != nil {
+		return err
+	}
+	lane, err := l.id, error(nil)
+	if e.Disabled {
+		if lane, err = t.cancelPending(l); err != nil {
+			return err
+		}
+	}
+	t.setLane(newLane(lane, e))
+	t.changes = append(t.changes, store.Change{Config: true, Endpoint: e.ID})
+	return t.query(`UPDATE endpoints SET uid = ?, profile = ?, lane = ?, disabled = ?, disabled_reason = ?, failing_since = ?,
+		doc = ?, secrets = ? WHERE id = ?`).
+		optional(e.UID).int(int64(e.Profile)).int(lane).bool(e.Disabled).text(e.DisabledReason).time(e.FailingSince).
+		text(endpointText(e)).blob(secrets).int(int64(e.ID)).exec()
 }
 
 // health writes what the engine decided about an endpoint. One that is gone is none of its business any more.
@@ -187,9 +207,9 @@ func (db *DB) Endpoints(ctx context.Context, app hook.ApplicationID, p store.Pag
 	if err != nil {
 		return l, err
 	}
-	err = db.read(ctx, func(c *conn) error {
-		rows, err := collect(w.bind(c.query(endpointColumns+`app = ?`+w.order()).int(int64(app))), db.getEndpoint)
-		l = list(w, rows, func(e *hook.Endpoint) string { return e.ID.String() })
+	err = db.list(ctx, func(c *conn) error {
+		q := c.query(endpointColumns + `app = ?` + w.order()).int(int64(app))
+		l, err = collect(w, q, db.getEndpoint, func(e *hook.Endpoint) string { return e.ID.String() })
 		return err
 	})
 	return l, err

@@ -127,8 +127,11 @@ func (t *tx) closeLane(id int64) (closed bool, err error) {
 	return true, t.query(`UPDATE lanes SET pending = 0, open = 0 WHERE id = ?`).int(id).exec()
 }
 
-// cancelPending cancels what is pending for an endpoint that stays, and returns its lane from now on.
+// cancelPending cancels what is pending and wished for an endpoint that stays, and returns its lane from now on.
 func (t *tx) cancelPending(l *lane) (id int64, err error) {
+	if err := t.dropResends(l); err != nil {
+		return 0, err
+	}
 	closed, err := t.closeLane(l.id)
 	if err != nil || !closed {
 		return l.id, err
@@ -144,10 +147,15 @@ func (t *tx) deleteLane(l *lane) error {
 		err = t.query(`DELETE FROM lanes WHERE id = ?`).int(l.id).exec()
 	}
 	if err == nil {
-		err = t.query(`DELETE FROM resends WHERE endpoint = ?`).int(int64(l.endpoint.ID)).exec()
+		err = t.dropResends(l)
 	}
 	t.dropLane(l)
 	return err
+}
+
+// dropResends removes the resends wished for an endpoint.
+func (t *tx) dropResends(l *lane) error {
+	return t.query(`DELETE FROM resends WHERE endpoint = ?`).int(int64(l.endpoint.ID)).exec()
 }
 
 // cloneMap is for a map that is changed though it is the caller's.

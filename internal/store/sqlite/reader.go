@@ -11,13 +11,14 @@ import (
 // readers is a small pool of connections that cannot write.
 type readers struct {
 	slots  chan *conn
+	lists  chan struct{} // a place for each list under way: fewer than slots, so that what must be quick finds one free
 	pause  sync.Mutex
 	closed chan struct{}
 }
 
 // newReaders opens all of them, log and shared memory too: later the process may have no file handles left.
 func newReaders(uri string, n int) (_ *readers, err error) {
-	r := &readers{slots: make(chan *conn, n), closed: make(chan struct{})}
+	r := &readers{slots: make(chan *conn, n), lists: make(chan struct{}, max(1, n/2)), closed: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			close(r.slots)
@@ -103,6 +104,20 @@ func (db *DB) read(ctx context.Context, f func(*conn) error) error {
 		return db.failure(err)
 	}
 	return nil
+}
+
+// list is snapshot for what may read much. It waits for its turn, and leaves connections to the others.
+func (db *DB) list(ctx context.Context, f func(*conn) error) error {
+	r := db.readers
+	select {
+	case r.lists <- struct{}{}:
+	case <-r.closed:
+		return errClosed()
+	case <-ctx.Done():
+		return gaveUp(ctx.Err())
+	}
+	defer func() { <-r.lists }()
+	return db.snapshot(ctx, f)
 }
 
 // snapshot calls f with a connection on which all statements see one state of the store.

@@ -47,12 +47,15 @@ func (db *DB) Refuse(ctx context.Context, batch []hook.Refused, keep int) error 
 	}})
 }
 
-// Refusals is part of store.Read.
+// Refusals is part of store.Read. Older ones are left out where those before them hold more than pageBytes.
 func (db *DB) Refusals(ctx context.Context, id hook.SourceID, n int) (all []hook.Refused, err error) {
-	err = db.read(ctx, func(c *conn) error {
+	err = db.list(ctx, func(c *conn) error {
 		q := c.query(`SELECT id, refused, reason, detail, remote, request FROM refusals WHERE source = ? ORDER BY id DESC LIMIT ?`).
 			int(int64(id)).int(int64(max(n, 0)))
 		return q.each(func() error {
+			if q.read >= pageBytes {
+				return nil
+			}
 			r := hook.Refused{
 				Source: id, ID: q.getInt(), At: fromMillis(q.getInt()), Reason: q.getText(), Detail: q.getText(), Remote: q.getText(),
 			}

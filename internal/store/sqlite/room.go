@@ -59,6 +59,14 @@ func (db *DB) hasRoom() error {
 		left>>20, db.o.Dir, db.o.LowWater>>20)
 }
 
+// Accepting says why new messages are not taken for now: the store is broken, or its disk is nearly full. nil = they are.
+func (db *DB) Accepting() error {
+	if err := db.sound(); err != nil {
+		return err
+	}
+	return db.hasRoom()
+}
+
 // noRoom is told that a write of new messages failed for want of space.
 func (db *DB) noRoom(err error) {
 	db.o.Log.Warn("the disk is full: no new messages are taken", "dir", db.o.Dir, "err", err)

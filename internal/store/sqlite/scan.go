@@ -33,7 +33,7 @@ func idAt(t time.Time) int64 {
 // found is what a scan of an index found, in the order of reading.
 type found[T any] struct {
 	rows []row[T]
-	cut  bool  // it stopped at scanLimit
+	cut  bool  // it stopped before the end: at scanLimit, or at the bytes that it may read
 	last int64 // the row that it looked at last
 }
 
@@ -42,12 +42,12 @@ type row[T any] struct {
 	value T
 }
 
-// scan reads an index until there is one row more than the page holds. get reads a row and says whether the filter
-// takes it.
-func scan[T any](w window, q *stmt, get func() (v T, id int64, ok bool)) (f found[T], err error) {
+// scan reads an index until there is one row more than the page holds, or bytes are read. get reads a row and says whether
+// the filter takes it.
+func scan[T any](w window, q *stmt, bytes int, get func() (v T, id int64, ok bool)) (f found[T], err error) {
 	q = q.int(w.lo).int(w.hi).int(scanLimit + 1)
 	for n := 0; len(f.rows) <= w.limit && q.next(); n++ {
-		if n == scanLimit {
+		if n == scanLimit || n > 0 && q.read >= bytes {
 			f.cut = true
 			break
 		}

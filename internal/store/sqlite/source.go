@@ -187,7 +187,7 @@ func (db *DB) oneSource(q *stmt, ref string) (s hook.Source, err error) {
 	return s, bad
 }
 
-// Sources is part of store.Config.
+// Sources is part of store.Config. It waits for no other list: whoever sends asks whether an application has any.
 func (db *DB) Sources(ctx context.Context, app hook.ApplicationID, p store.Page) (l store.List[hook.Source], err error) {
 	w, err := newWindow(p, hook.ParseID[hook.SourceID])
 	if err != nil {
@@ -200,8 +200,7 @@ func (db *DB) Sources(ctx context.Context, app hook.ApplicationID, p store.Page)
 		} else {
 			q = c.query(sourceColumns + `app = ?` + w.order()).int(int64(app))
 		}
-		rows, err := collect(w.bind(q), db.getSource)
-		l = list(w, rows, func(s *hook.Source) string { return s.ID.String() })
+		l, err = collect(w, q, db.getSource, func(s *hook.Source) string { return s.ID.String() })
 		return err
 	})
 	return l, err

@@ -14,18 +14,8 @@ const (
 )
 
 // Beat is part of store.Flow.
-func (db *DB) Beat(ctx context.Context, now time.Time, clean bool) (before time.Time, err error) {
-	err = db.do(ctx, func(t *tx) error {
-		before = time.Time{}
-		q := t.query(`SELECT value FROM meta WHERE name = ?`).text(beatName)
-		_, err := q.first(func() {
-			if b := q.rawBlob(); len(b) == 8 {
-				before = fromMillis(int64(binary.BigEndian.Uint64(b)))
-			}
-		})
-		if err != nil {
-			return err
-		}
+func (db *DB) Beat(ctx context.Context, now time.Time, clean bool) error {
+	return db.do(ctx, func(t *tx) error {
 		if err := t.putMeta(beatName, binary.BigEndian.AppendUint64(nil, uint64(now.UnixMilli()))); err != nil {
 			return err
 		}
@@ -35,7 +25,20 @@ func (db *DB) Beat(ctx context.Context, now time.Time, clean bool) (before time.
 		}
 		return t.putMeta(cleanName, []byte{flag})
 	})
-	return before, err
+}
+
+// LastBeat is part of store.Flow.
+func (db *DB) LastBeat(ctx context.Context) (last time.Time, err error) {
+	err = db.read(ctx, func(c *conn) error {
+		q := c.query(`SELECT value FROM meta WHERE name = ?`).text(beatName)
+		_, err := q.first(func() {
+			if b := q.rawBlob(); len(b) == 8 {
+				last = fromMillis(int64(binary.BigEndian.Uint64(b)))
+			}
+		})
+		return err
+	})
+	return last, err
 }
 
 func (t *tx) putMeta(name string, value []byte) error {

@@ -70,9 +70,8 @@ func (db *DB) Tokens(ctx context.Context, p store.Page) (l store.List[hook.Token
 	if err != nil {
 		return l, err
 	}
-	err = db.read(ctx, func(c *conn) error {
-		rows, err := collect(w.bind(c.query(tokenColumns+`true`+w.order())), getToken)
-		l = list(w, rows, func(k *hook.Token) string { return k.ID.String() })
+	err = db.list(ctx, func(c *conn) error {
+		l, err = collect(w, c.query(tokenColumns+`true`+w.order()), getToken, func(k *hook.Token) string { return k.ID.String() })
 		return err
 	})
 	return l, err

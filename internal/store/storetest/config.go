@@ -22,6 +22,7 @@ var configTests = map[string]func(*testing.T, *fixture){
 	"an endpoint comes back as it went in":                          endpointRoundTrip,
 	"a token comes back as it went in":                              tokenRoundTrip,
 	"update replaces the row and keeps its birth":                   updateReplaces,
+	"a swap does not write over what somebody else has changed":     swap,
 	"of another application is not found":                           othersConfig,
 	"deleting an application takes all that it has":                 deleteApplication,
 	"a door leads to its source with merged settings":               route,

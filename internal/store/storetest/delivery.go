@@ -287,6 +287,7 @@ func disableCancels(_ *testing.T, f *fixture) {
 	app := f.app()
 	e := f.endpoint(app.ID)
 	pending := mixed(f, app.ID, e.ID)
+	f.ok(f.Resend(f.ctx, app.ID, pending[0], e.ID, f.now))
 	e.Disabled = true
 	f.ok(f.UpdateEndpoint(f.ctx, e))
 	allCanceled(f, app.ID, e.ID, pending)
@@ -309,6 +310,7 @@ func canceledForGood(t *testing.T, f *fixture) {
 	app := f.app()
 	e := f.endpoint(app.ID)
 	pending := mixed(f, app.ID, e.ID)
+	f.ok(f.Resend(f.ctx, app.ID, pending[0], e.ID, f.now))
 	for _, disabled := range []bool{true, false} {
 		e.Disabled = disabled
 		f.ok(f.UpdateEndpoint(f.ctx, e))

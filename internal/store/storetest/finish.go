@@ -218,6 +218,7 @@ func healthDisables(t *testing.T, f *fixture) {
 	app := f.app()
 	e := f.endpoint(app.ID)
 	a, b := f.delivery(app.ID, f.message(app.ID).ID, e.ID), f.delivery(app.ID, f.message(app.ID).ID, e.ID)
+	f.ok(f.Resend(f.ctx, app.ID, a.Message, e.ID, f.now))
 	o := f.outcome(a, hook.Gone)
 	o.Health = &hook.EndpointHealth{FailingSince: f.now, Disable: true, Reason: "answered 410"}
 	f.finish(o)
@@ -227,6 +228,9 @@ func healthDisables(t *testing.T, f *fixture) {
 	same(t, got, e)
 	if d := f.delivery(app.ID, b.Message, e.ID); d.State != hook.Canceled {
 		t.Fatalf("the other delivery is %s", d.State)
+	}
+	if work, _ := f.claim(e.ID, 10); len(work) != 0 {
+		t.Fatalf("work of a disabled endpoint can be claimed: %+v", work)
 	}
 	if out := f.accept(hook.Accept{Message: f.newMessage(app.ID)}); len(out.Deliveries) != 0 {
 		t.Fatal("a message goes to a disabled endpoint")

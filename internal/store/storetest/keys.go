@@ -207,9 +207,12 @@ func bothKeys(t *testing.T, f *fixture) {
 		return a
 	}
 	first := f.accept(both("k1", "e1"))
-	for _, a := range []hook.Accept{both("k1", "e2"), both("k2", "e1")} {
-		if out := f.acceptAll(a)[0]; !out.Duplicate || out.Message.ID != first.Message.ID {
-			t.Fatalf("answered with %+v", out)
+	for _, c := range []struct {
+		a       hook.Accept
+		byEvent bool
+	}{{both("k1", "e2"), false}, {both("k1", "e1"), false}, {both("k2", "e1"), true}} {
+		if out := f.acceptAll(c.a)[0]; !out.Duplicate || out.ByEvent != c.byEvent || out.Message.ID != first.Message.ID {
+			t.Fatalf("answered with %+v, by event: want %t", out, c.byEvent)
 		}
 	}
 	f.accept(both("k2", "e2")) // the refused ones left nothing behind
