@@ -133,7 +133,7 @@ func (o Options) Validate() error {
 	if o.MaxBody < 1024 || o.MaxBody > 64<<20 {
 		bad("max-body", "must be between 1024 and %d bytes", 64<<20)
 	}
-	if o.Retention > 0 && o.Retention < time.Minute {
+	if o.Retention > 0 && o.Retention < time.Second {
 		bad("retention", "%s is too short to see anything; -1s keeps messages for ever", o.Retention)
 	}
 	if o.PayloadRetention < 0 {

@@ -151,6 +151,7 @@ func (s *side) cancel(ep hook.EndpointID) {
 			s.routes[r] = d
 		}
 	}
+	maps.DeleteFunc(s.wishes, func(r route, _ int) bool { return r.endpoint == ep })
 }
 
 func (s *side) putEndpoint(e hook.Endpoint) {
@@ -165,11 +166,6 @@ func (s *side) putEndpoint(e hook.Endpoint) {
 func (s *side) deleteEndpoint(ep hook.EndpointID) {
 	s.cancel(ep)
 	delete(s.endpoints, ep)
-	for r := range s.wishes {
-		if r.endpoint == ep {
-			delete(s.wishes, r)
-		}
-	}
 }
 
 func (s *side) resend(r route) {
