@@ -2,15 +2,12 @@ package cli
 
 import (
 	"bytes"
-	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -22,39 +19,8 @@ import (
 	"github.com/waypost/waypost/internal/simulate"
 )
 
-// bigKill is a server process that is bigKill and started again on the same folder and the same addresses.
-type bigKill struct {
-	t             *testing.T
-	dir           string
-	public, admin string
-	token         string
-	process       *proof.Process
-}
-
-func (k *bigKill) start() {
-	k.t.Helper()
-	var err error
-	args := []string{"serve", "--dev", "--data", k.dir, "--listen", k.public, "--admin", k.admin, "--low-water", "1MiB", "--log-level", "warn"}
-	if k.process, err = proof.Start(os.Args[0], args, asBinary+"=1", "WAYPOST_TOKEN="+k.token); err != nil {
-		k.t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(k.t.Context(), 60*time.Second)
-	defer cancel()
-	if _, err := k.process.Await(ctx, "  admin ", ""); err != nil {
-		k.t.Fatal(err)
-	}
-}
-
-// addressOfNobody is an address that nobody listens on: the same one must do for several starts.
-func addressOfNobody(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
-}
+// bigKill is a rig with one source, one endpoint and a load that is as fast as it is answered.
+type bigKill struct{ *rig }
 
 // bigProducer posts messages under known keys and remembers which were acknowledged.
 type bigProducer struct {
@@ -106,8 +72,8 @@ func TestKillsAmid20000MessagesLoseNone(t *testing.T) {
 	receiver := httptest.NewServer(sink)
 	defer receiver.Close()
 
-	k := &bigKill{t: t, dir: t.TempDir(), public: addressOfNobody(t), admin: addressOfNobody(t), token: app.NewToken()}
-	k.start()
+	k := &bigKill{newRig(t)}
+	k.start("")
 	api := newClient("http://"+k.admin, k.token)
 	ctx := t.Context()
 	must := func(err error) {
@@ -157,7 +123,7 @@ func TestKillsAmid20000MessagesLoseNone(t *testing.T) {
 	}
 	t.Logf("%d kills, accepting again after %v: %v", kills, restarts, got)
 	if !got.OK() {
-		t.Errorf("%v; lost %v\n%s", got, firstOf(got.Lost), k.process.Tail())
+		t.Errorf("%v; lost %v\n%s", got, got.Lost[:min(len(got.Lost), 10)], k.process.Tail())
 	}
 	if got.Acknowledged != messages {
 		t.Errorf("%d of %d messages were never acknowledged", messages-got.Acknowledged, messages)
@@ -179,12 +145,8 @@ func (k *bigKill) nemesis(next *atomic.Int64, messages, kills int) []time.Durati
 		for int(next.Load()) < messages*(i+1)/(kills+1) {
 			time.Sleep(2 * time.Millisecond)
 		}
-		if err := k.process.Kill(); err != nil {
-			k.t.Errorf("kill: %v", err)
-		}
-		began := time.Now()
-		k.start()
-		took = append(took, time.Since(began).Round(time.Millisecond))
+		k.kill()
+		took = append(took, k.start("").Round(time.Millisecond))
 	}
 	return took
 }
@@ -218,5 +180,3 @@ func (k *bigKill) publish(key string, payload []byte) func() (*http.Request, err
 		return req, err
 	}
 }
-
-func firstOf(list []string) []string { return list[:min(len(list), 10)] }
