@@ -61,12 +61,16 @@ func (c *Client) exchange(ctx context.Context, cn *conn, method string, head, bo
 	return resp, false, exchangeError(ctx, err, where)
 }
 
+// lastWords is how long a complete answer waits for the end of the writing: a server that read the whole request has
+// answered a moment before the writer here noticed that it is done.
+const lastWords = 10 * time.Millisecond
+
 // send writes a request. The function that it returns says whether all of it was written; asked with false, it waits
 // for the end of the writing, which the caller has brought about by closing the connection.
 //
 // An error of the writing itself is not reported: what the server answered before it stopped reading is worth more, and
 // where it answered nothing the reading fails too.
-func (cn *conn) send(head, body []byte) func(now bool) bool {
+func (cn *conn) send(head, body []byte) func(soon bool) bool {
 	if len(body) == 0 {
 		_, err := cn.Write(head)
 		return func(bool) bool { return err == nil }
@@ -79,12 +83,12 @@ func (cn *conn) send(head, body []byte) func(now bool) bool {
 		_, err := bufs.WriteTo(cn.Conn)
 		ok = err == nil
 	}()
-	return func(now bool) bool {
-		if now {
+	return func(soon bool) bool {
+		if soon {
 			select {
 			case <-done:
 				return ok
-			default:
+			case <-time.After(lastWords):
 				return false
 			}
 		}

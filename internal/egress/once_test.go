@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -34,7 +35,8 @@ func TestARequestThatMayHaveArrivedIsNotSentAgain(t *testing.T) {
 			client := New(onSocket(t, n))
 			defer client.Close()
 			r := Request{URL: "http://hooks.example/", Body: make([]byte, size)}
-			if _, err := client.Do(within(t, time.Minute), r); err != nil {
+			// The first has no body: after it the connection is kept for certain.
+			if _, err := client.Do(within(t, time.Minute), Request{URL: r.URL}); err != nil {
 				t.Fatal(err)
 			}
 			_, err := client.Do(within(t, time.Minute), r)
@@ -43,4 +45,22 @@ func TestARequestThatMayHaveArrivedIsNotSentAgain(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The server answers when it has read the last byte, which may be before the writer here knows that it was its last.
+func TestAConnectionThatCarriedALongBodyIsKept(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := hooks(answer(okAnswer))
+		client := New(n.options())
+		defer client.Close()
+		for range 3 {
+			if _, err := client.Do(within(t, time.Minute), Request{URL: "http://hooks.example/", Body: make([]byte, 4*inlineBody)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := n.dialled(); len(got) != 1 {
+			t.Errorf("dialled %v", got)
+		}
+	})
 }
