@@ -7,12 +7,16 @@ type Application struct {
 	ID           ApplicationID
 	UID          string // the user's own id, unique among applications; "" when there is none
 	Name         string
-	ThrottleRate int               // messages a second over all endpoints; 0 = no limit
-	Metadata     map[string]string // the user's, returned as given
-	AllowCIDRs   []string          // private addresses that its endpoints may reach, as CIDR; organisation token or file only
-	Managed      bool              // declared in the configuration file, overwritten at start
-	CreatedAt    time.Time
-	UpdatedAt    time.Time
+	ThrottleRate int // messages a second over all endpoints; 0 = no limit
+	// FeatureFlags are the permissions that its event types are measured by. nil = not restricted; an empty list = it gets
+	// only types that need no flag.
+	FeatureFlags   []string
+	EnforceSchemas bool              // a message must fit its event type's schema
+	Metadata       map[string]string // the user's, returned as given
+	AllowCIDRs     []string          // private addresses that its endpoints may reach, as CIDR; organisation token or file only
+	Managed        bool              // declared in the configuration file, overwritten at start
+	CreatedAt      time.Time
+	UpdatedAt      time.Time
 }
 
 // Profile is a dialect with the settings that several sources and endpoints share: the platform's key, a schedule.
@@ -60,11 +64,28 @@ type Route struct {
 
 // Token is a bearer token of the API. Only its SHA-256 is stored.
 type Token struct {
-	ID        TokenID
-	Hash      [32]byte
-	Name      string
-	App       ApplicationID // 0 = the organisation: everything
-	Managed   bool          // given by configuration, replaced at each start
-	CreatedAt time.Time
-	ExpiresAt time.Time // zero = never
+	ID   TokenID
+	Hash [32]byte
+	Name string
+	App  ApplicationID // 0 = the organisation: everything
+	// Capabilities are what an application's token may do beyond reading; nil = all that such a token can.
+	Capabilities []Capability
+	FeatureFlags []string // permissions beside those of its application; of a token made for the portal
+	Session      string   // groups tokens that end together, "" = none
+	Managed      bool     // given by configuration, replaced at each start
+	CreatedAt    time.Time
+	ExpiresAt    time.Time // zero = never
 }
+
+// Capability is something that an application's token may do. The texts are Svix's and are stored.
+type Capability string
+
+// The capabilities.
+const (
+	ViewBase              Capability = "ViewBase"              // read everything but secrets
+	ViewEndpointSecret    Capability = "ViewEndpointSecret"    // read the secrets of endpoints
+	ManageEndpointSecret  Capability = "ManageEndpointSecret"  // rotate them
+	ManageTransformations Capability = "ManageTransformations" // accepted, grants nothing yet
+	CreateAttempts        Capability = "CreateAttempts"        // resend, recover, replay, send examples
+	ManageEndpoint        Capability = "ManageEndpoint"        // create, change and delete endpoints
+)

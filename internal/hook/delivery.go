@@ -120,6 +120,9 @@ type Outcome struct {
 	Resend   int64    // the wish that this fulfils, 0 = none
 	// Health, when not nil, is written to the endpoint in the same commit.
 	Health *EndpointHealth
+	// Events tell the operator what became of the delivery. They are accepted in the same commit, when the delivery was
+	// still pending and is now as Delivery says, and only when somebody listens (see Operational).
+	Events []Accept
 }
 
 // EndpointHealth is what the engine decides about an endpoint after an attempt.
@@ -127,4 +130,5 @@ type EndpointHealth struct {
 	FailingSince time.Time
 	Disable      bool
 	Reason       string
+	Events       []Accept // accepted in the same commit when this is what disables the endpoint
 }

@@ -1,6 +1,7 @@
 package hook
 
 import (
+	"fmt"
 	"slices"
 	"time"
 )
@@ -30,6 +31,24 @@ const (
 	VerificationFailed VerificationState = "failed"
 )
 
+// OldSecret is a signing secret that was rotated away and is still signed with until a moment.
+type OldSecret struct {
+	Value string // sealed at rest, shown to nobody
+	Until time.Time
+}
+
+// Format keeps the value out of every text.
+func (o OldSecret) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("<secret>")) }
+
+// Transport is how messages reach an endpoint.
+type Transport string
+
+// The transports.
+const (
+	TransportHTTP Transport = ""     // they are sent to its URL
+	TransportPoll Transport = "poll" // they are fetched: no deliveries are made
+)
+
 // Verification is the last run of an endpoint's handshake.
 type Verification struct {
 	State  VerificationState
@@ -49,6 +68,8 @@ type Endpoint struct {
 	Dialect         string   // "standard" unless said otherwise
 	Profile         ProfileID
 	Settings        Settings          // laid over the profile's; holds the signing secrets
+	OldSecrets      []OldSecret       // earlier signing secrets that are still signed with, newest first
+	Transport       Transport         // how messages reach it
 	Headers         map[string]string // sent with every attempt; may hold credentials, sealed at rest
 	Schedule        []time.Duration   // waits between attempts; nil = the dialect's
 	Timeout         time.Duration     // 0 = the dialect's deadline
@@ -75,6 +96,15 @@ func (e *Endpoint) Matches(m *Message) (ok bool, why string) {
 		return false, "belongs to another application"
 	case e.Disabled:
 		return false, "the endpoint is disabled"
+	case e.Transport == TransportPoll:
+		return false, "the endpoint is polled"
+	}
+	return e.Selects(m)
+}
+
+// Selects says whether a message is of a type and on a channel that the endpoint wants, and if not, why.
+func (e *Endpoint) Selects(m *Message) (ok bool, why string) {
+	switch {
 	case len(e.EventTypes) > 0 && !slices.Contains(e.EventTypes, m.EventType):
 		return false, "its event types do not include " + m.EventType
 	case len(e.Channels) > 0 && !overlap(e.Channels, m.Channels):

@@ -25,6 +25,7 @@ type (
 	endpKind    struct{}
 	attemptKind struct{}
 	tokenKind   struct{}
+	taskKind    struct{}
 )
 
 func (appKind) prefix() string     { return "app_" }
@@ -34,6 +35,7 @@ func (messageKind) prefix() string { return "msg_" }
 func (endpKind) prefix() string    { return "ep_" }
 func (attemptKind) prefix() string { return "atmpt_" }
 func (tokenKind) prefix() string   { return "tok_" }
+func (taskKind) prefix() string    { return "qtask_" }
 
 // The ids of the nouns. The zero value means "none".
 type (
@@ -44,7 +46,12 @@ type (
 	EndpointID    = ID[endpKind]
 	AttemptID     = ID[attemptKind]
 	TokenID       = ID[tokenKind]
+	TaskID        = ID[taskKind]
 )
+
+// Operational is the application that holds the operator's own endpoints: what happens to everybody's endpoints and
+// messages is told there. It exists from the start, is in no list, and is reached by no reference.
+const Operational ApplicationID = 1
 
 // Epoch is the moment that id zero stands for. The numbers stay positive until 2093.
 var Epoch = time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)
@@ -142,7 +149,7 @@ func ParseID[T anyID](s string) (T, error) {
 
 // LooksLikeID says whether a text parses as one of our ids; such a text must not be used as a uid.
 func LooksLikeID(s string) bool {
-	for _, p := range []string{"app_", "prof_", "src_", "msg_", "ep_", "atmpt_", "tok_"} {
+	for _, p := range []string{"app_", "prof_", "src_", "msg_", "ep_", "atmpt_", "tok_", "qtask_"} {
 		if rest, ok := strings.CutPrefix(s, p); ok && len(rest) == idChars && strings.Trim(rest, crockford) == "" {
 			return true
 		}

@@ -18,8 +18,11 @@ type Message struct {
 	Platform   map[string]string // everything else of the envelope
 	Raw        *Raw              // the request as received; nil for published ones and in lists
 	Unreadable string            // why the content could not be read though its signature is right; "" = readable
-	Expired    bool              // content removed by retention
-	CreatedAt  time.Time
+	Expired    bool              // content removed by retention, or expunged
+	DeliverAt  time.Time         // when its deliveries fall due; zero = at once
+	// ContentUntil is when payload and raw request may be removed; zero = as retention has it.
+	ContentUntil time.Time
+	CreatedAt    time.Time
 }
 
 // Raw is a request as it came in.
@@ -50,6 +53,9 @@ type Accept struct {
 	// UniqueKeep.
 	Unique     bool
 	UniqueKeep time.Duration
+	// Needs are the feature flags of which the application must hold one for deliveries to be made; the message is accepted in
+	// any case.
+	Needs []string
 }
 
 // Accepted says what became of an Accept.

@@ -80,7 +80,23 @@ type Config interface {
 	// Target is an endpoint with all that the engine needs: merged settings and its application's allow list.
 	Target(ctx context.Context, id hook.EndpointID) (Target, error)
 
+	// CreateEventType fails with KindConflict when the name is taken, by an archived one too.
+	CreateEventType(ctx context.Context, t hook.EventType) error
+	UpdateEventType(ctx context.Context, t hook.EventType) error
+	EventType(ctx context.Context, name string) (hook.EventType, error)
+	// EventTypes lists by name, ascending unless the page says otherwise; the cursors are names.
+	EventTypes(ctx context.Context, f EventTypeFilter, p Page) (List[hook.EventType], error)
+	DeleteEventType(ctx context.Context, name string) error
+
+	// Consumer returns a reader's place; one that was never kept is at the beginning.
+	Consumer(ctx context.Context, app hook.ApplicationID, ep hook.EndpointID, name string) (hook.Consumer, error)
+	// SwapConsumer keeps a reader's place unless it has changed meanwhile (done is false).
+	SwapConsumer(ctx context.Context, before, after hook.Consumer) (done bool, err error)
+
 	PutToken(ctx context.Context, t hook.Token) error
+	// ExpireTokens ends the tokens of an application at a moment, those that end earlier excepted; when sessions are given,
+	// only theirs. Tokens given by configuration stay.
+	ExpireTokens(ctx context.Context, app hook.ApplicationID, sessions []string, at time.Time) error
 	// Token finds a live token by hash; KindNotFound when there is none or it has expired.
 	Token(ctx context.Context, hash [32]byte, now time.Time) (hook.Token, error)
 	Tokens(ctx context.Context, p Page) (List[hook.Token], error)
@@ -96,10 +112,11 @@ type Target struct {
 
 // Flow is the way of messages.
 type Flow interface {
-	// Accept takes a batch in one commit, in order. For each: if its dedup key (or, when Unique, its event id within the
+	// Accept takes a batch in one commit, in order. The ids of messages grow in the order of the commits: one that is not above
+	// the last is replaced by the next number, so whoever has read a message will find none before it later. For each: if its dedup key (or, when Unique, its event id within the
 	// application) is remembered, nothing is written and the earlier message's id is returned with Duplicate; otherwise
 	// the message, its keys and one pending delivery for every endpoint of the application that Matches it are written,
-	// due at the message's CreatedAt. The answer for a duplicate is given only after the commit that holds the first copy
+	// due at the message's DeliverAt, or CreatedAt when that is later or there is none. The answer for a duplicate is given only after the commit that holds the first copy
 	// is durable, also when both are in one batch. A message whose application does not exist is an error of that message
 	// alone (its Err).
 	//
@@ -125,6 +142,22 @@ type Flow interface {
 	// went to that endpoint. KindNotFound when message or endpoint are not the application's; KindGone when the payload
 	// is.
 	Resend(ctx context.Context, app hook.ApplicationID, m hook.MessageID, ep hook.EndpointID, now time.Time) error
+
+	// Cancel withdraws what is pending or wished of a message: of one endpoint, or of all when ep is 0. n counts deliveries.
+	// KindNotFound when the message is not the application's.
+	Cancel(ctx context.Context, app hook.ApplicationID, m hook.MessageID, ep hook.EndpointID, now time.Time) (n int, err error)
+	// Expunge removes a message's payload and raw request, and cancels what is pending or wished of it.
+	Expunge(ctx context.Context, app hook.ApplicationID, m hook.MessageID, now time.Time) error
+	// ExpungeResponse replaces what is kept of an attempt's answer by the text EXPUNGED.
+	ExpungeResponse(ctx context.Context, app hook.ApplicationID, id hook.AttemptID) error
+
+	// StartTask keeps a task that is to be done.
+	StartTask(ctx context.Context, t hook.Task) error
+	// StepTask does one bounded step of a running task, with its place, in one commit: it looks at no more than n messages or
+	// applications. The ids of messages that it makes are drawn from next.
+	StepTask(ctx context.Context, id hook.TaskID, now time.Time, n int, next func() int64) (hook.Task, error)
+	// RunningTasks lists what a start has to go on with.
+	RunningTasks(ctx context.Context) ([]hook.TaskID, error)
 
 	// Refuse keeps refused requests, the last keep of each source.
 	Refuse(ctx context.Context, batch []hook.Refused, keep int) error
@@ -173,6 +206,17 @@ type Read interface {
 	Attempts(ctx context.Context, app hook.ApplicationID, f AttemptFilter, p Page) (List[hook.Attempt], error)
 	// Deliveries lists where a message stands, by endpoint.
 	Deliveries(ctx context.Context, app hook.ApplicationID, m hook.MessageID) ([]hook.Delivery, error)
+	// Destinations is Deliveries by pages, in the order of the endpoints' ids.
+	Destinations(ctx context.Context, app hook.ApplicationID, m hook.MessageID, p Page) (List[hook.Delivery], error)
+	// Attempted lists the messages that have a delivery to an endpoint, with it.
+	Attempted(ctx context.Context, app hook.ApplicationID, ep hook.EndpointID, f AttemptedFilter, p Page) (List[Attempted], error)
+	// Stats counts the deliveries to an endpoint by state, of messages from the UTC day of since to the UTC day of until. It reads
+	// counters, a row a day; zero times do not narrow.
+	Stats(ctx context.Context, app hook.ApplicationID, ep hook.EndpointID, since, until time.Time) (DeliveryCounts, error)
+	Task(ctx context.Context, id hook.TaskID) (hook.Task, error)
+	Tasks(ctx context.Context, f TaskFilter, p Page) (List[hook.Task], error)
+	// Receipt returns the answer kept under a key (see With); found is false when there is none that is live at now.
+	Receipt(ctx context.Context, key [32]byte, now time.Time) (status int, body []byte, found bool, err error)
 	// Refusals lists the last refused requests of a source, newest first.
 	Refusals(ctx context.Context, id hook.SourceID, n int) ([]hook.Refused, error)
 	// Counts returns how many messages and deliveries by state are stored, from counters, not by a scan.
@@ -188,11 +232,52 @@ type Counts struct {
 	Canceled  int64
 }
 
+// DeliveryCounts are deliveries by state.
+type DeliveryCounts struct{ Pending, Delivered, Failed, Canceled int64 }
+
+// EventTypeFilter narrows a list of event types.
+type EventTypeFilter struct {
+	Archived bool // archived ones too
+	// Flags, when not nil, leave out the types that somebody who holds them may not have.
+	Flags []string
+}
+
+// AttemptedFilter narrows a list of the messages of an endpoint. Zero fields do not narrow.
+type AttemptedFilter struct {
+	States      []hook.State
+	EventTypes  []string
+	Channel     string
+	Tag         string
+	Before      time.Time // exclusive, as in MessageFilter
+	After       time.Time
+	WithPayload bool
+}
+
+// Attempted is a message and where it stands at one endpoint.
+type Attempted struct {
+	Message  hook.Message
+	Delivery hook.Delivery
+}
+
+// TaskFilter narrows a list of tasks. Zero fields do not narrow.
+type TaskFilter struct {
+	Kind  hook.TaskKind
+	State hook.TaskState
+	App   hook.ApplicationID
+}
+
+// Withdrawn says what was canceled of a message.
+type Withdrawn struct {
+	Message  hook.MessageID
+	Endpoint hook.EndpointID
+}
+
 // MessageFilter narrows a list of messages. Zero fields do not narrow. Times compare with the time in the id, to the
 // millisecond.
 type MessageFilter struct {
 	EventTypes  []string
 	Channel     string
+	Channels    []string // any of them
 	Tag         string
 	Source      hook.SourceID
 	Before      time.Time // exclusive
@@ -207,6 +292,9 @@ type AttemptFilter struct {
 	Verdicts    []hook.Verdict
 	StatusClass int // 1 to 5 for 1xx to 5xx, 0 = any
 	EventTypes  []string
+	Channel     string // of the message
+	Tag         string // of the message
+	NoAnswer    bool   // only attempts that had no answer at all (status 0)
 	Before      time.Time
 	After       time.Time
 	WithContent bool // the response text
@@ -239,6 +327,8 @@ type Change struct {
 	Config     bool            // an application, profile, source, endpoint or token changed
 	Endpoint   hook.EndpointID // when one endpoint changed or went
 	Resend     hook.EndpointID // a resend was wished for it
+	Canceled   []Withdrawn     // deliveries and resends of messages were withdrawn one by one
+	Task       hook.TaskID     // a task was started
 	Broken     error           // the store is broken: stop
 	Unaccepted bool            // the store takes no new messages for now (disk nearly full); when it does again is not told
 }
