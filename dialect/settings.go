@@ -133,8 +133,8 @@ const (
 	KindList     FieldKind = "list"   // several values
 )
 
-// MaxLiveSecrets is how many values a field with Several may hold: the present key and those being rotated away.
-const MaxLiveSecrets = 10
+// MaxLiveSecrets is how many values a field with Several may hold: the present key and ten that are being rotated away.
+const MaxLiveSecrets = 11
 
 // Field describes one setting.
 type Field struct {

@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	maxSignatures   = 32      // in one header; a sender with ten live secrets sends ten
+	maxSignatures   = 32      // in one header; a sender with eleven live secrets sends eleven
 	maxSignatureLen = 8 << 10 // bytes of that header
 	maxTimestampLen = 12      // digits: until the year 33658
 )

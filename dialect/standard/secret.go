@@ -18,10 +18,12 @@ const (
 	prefixPublic  = "whpk_"
 )
 
-// The length of a shared secret in bytes (spec).
+// The length of a shared secret in bytes (spec), and of the longest that is taken: Svix's server takes them too, and keys
+// are moved from there.
 const (
 	minSecret = 24
 	maxSecret = 64
+	maxTaken  = 75
 )
 
 // A key is one live secret. Exactly one member is set, and it decides which version of signature the key knows: a
@@ -93,7 +95,7 @@ func parseSecret(v string) (key, error) {
 		}
 		return key{public: b}, nil
 	}
-	if len(b) < minSecret || len(b) > maxSecret {
+	if len(b) < minSecret || len(b) > maxTaken {
 		return key{}, fmt.Errorf("holds %d bytes; a shared secret has %d to %d", len(b), minSecret, maxSecret)
 	}
 	return key{shared: b}, nil

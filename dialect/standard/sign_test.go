@@ -2,6 +2,7 @@ package standard
 
 import (
 	"bytes"
+	"encoding/base64"
 	"errors"
 	"strings"
 	"testing"
@@ -134,6 +135,15 @@ func TestKeys(t *testing.T) {
 				t.Fatal(err)
 			}
 			if p := Dialect.Validate(dialect.Set("secret", s), dialect.Sending, false); len(p) > 0 {
+				t.Errorf("%d bytes: %v", n, p)
+			}
+		}
+	})
+	t.Run("a longer one is taken as far as Svix takes it", func(t *testing.T) {
+		t.Parallel()
+		for n, ok := range map[int]bool{65: true, 75: true, 76: false} {
+			secret := prefixShared + base64.StdEncoding.EncodeToString(make([]byte, n))
+			if p := Dialect.Validate(dialect.Set("secret", secret), dialect.Sending, false); (len(p) == 0) != ok {
 				t.Errorf("%d bytes: %v", n, p)
 			}
 		}

@@ -36,6 +36,15 @@ type Options struct {
 	// Accepting says why no new messages are taken for now, for the health check. nil = they always are.
 	Accepting func() error
 
+	// OperationalAllow are the private networks, as CIDR, that operational endpoints may reach. The store's application
+	// hook.Operational must have the same, for the engine asks it.
+	OperationalAllow []string
+
+	// MainKey tells of the main key, and RotateMainKey begins its rotation and returns when it goes on in the background. What goes
+	// along with the context is to be written with the rotation's first commit. nil = neither is known.
+	MainKey       func() MainKey
+	RotateMainKey func(context.Context) error
+
 	PublicURL string        // how the world reaches the front door, as https://hooks.example.com; "" = unknown
 	Dev       bool          // endpoints of https-only dialects may use http
 	MaxBody   int64         // bytes of a request body; default 1 MiB
@@ -69,7 +78,10 @@ type Handler struct {
 
 	tokens  *cache[[32]byte, hook.Token]
 	apps    *cache[string, hook.ApplicationID]
-	answers *answers
+	types   *cache[string, eventTypeFacts]
+	enforce *cache[hook.ApplicationID, bool]
+	schemas *schemaShelf
+	twins   *twins
 	config  sync.Mutex // held over a read of the configuration and the write that follows from it
 
 	lists      *crowd
@@ -86,7 +98,10 @@ func New(o Options) *Handler {
 		mux:     http.NewServeMux(),
 		tokens:  newCache[[32]byte, hook.Token](),
 		apps:    newCache[string, hook.ApplicationID](),
-		answers: newAnswers(),
+		types:   newCache[string, eventTypeFacts](),
+		enforce: newCache[hook.ApplicationID, bool](),
+		schemas: newSchemaShelf(),
+		twins:   newTwins(),
 
 		lists:      newCrowd(listsEach, listsAll),
 		handshakes: newCrowd(handshakesEach, handshakesAll),
@@ -96,21 +111,37 @@ func New(o Options) *Handler {
 	h.applications()
 	h.endpoints()
 	h.endpointHeaders()
+	h.rotateRoute()
+	h.recoveries()
+	h.statsRoute()
+	h.exampleRoute()
+	h.tasks()
+	h.operationalWebhooks()
 	h.messages()
+	h.batches()
+	h.broadcasts()
+	h.cancels()
 	h.attempts()
+	h.attempted()
+	h.pollers()
 	h.profiles()
 	h.sources()
 	h.dialects()
 	h.tokenRoutes()
+	h.eventTypes()
+	h.authentication()
+	h.mainKey()
 	h.document = h.finishDocument()
 	return h
 }
 
-// Forget drops what is cached of tokens and applications. Call it whenever the store says that its configuration
+// Forget drops what is cached of tokens, applications and event types. Call it whenever the store says that its configuration
 // changed; entries also run out by themselves within a second.
 func (h *Handler) Forget() {
 	h.tokens.clear()
 	h.apps.clear()
+	h.types.clear()
+	h.enforce.clear()
 }
 
 // now is the present as it is stored: UTC, to the millisecond.

@@ -35,6 +35,9 @@ type server struct {
 func (s *server) in(t testing.TB) *server { return &server{t, s.parts} }
 
 type parts struct {
+	dir     string
+	options func(store.Store) api.Options
+	forget  atomic.Pointer[api.Handler]
 	api     *api.Handler
 	store   *sqlite.DB
 	ids     *hook.Generator
@@ -66,20 +69,7 @@ const orgToken = "wp_test_organisation_token_0123456789"
 
 func start(t testing.TB, change ...func(*api.Options)) *server {
 	t.Helper()
-	s := &server{t, &parts{org: orgToken, log: &logged{}, ids: hook.NewGenerator(0, 0)}}
-	sealer, err := store.NewSealer(bytes.Repeat([]byte{7}, store.MainKeySize))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var forget atomic.Pointer[api.Handler]
-	s.store, err = sqlite.Open(t.Context(), sqlite.Options{Dir: t.TempDir(), Sealer: sealer, Changed: func(c store.Change) {
-		if h := forget.Load(); h != nil && c.Config {
-			h.Forget()
-		}
-	}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := &server{t, &parts{org: orgToken, log: &logged{}, ids: hook.NewGenerator(0, 0), dir: t.TempDir()}}
 	t.Cleanup(func() {
 		if err := s.store.Close(); err != nil {
 			t.Error(err)
@@ -88,25 +78,57 @@ func start(t testing.TB, change ...func(*api.Options)) *server {
 	door := egress.New(egress.Options{Resolve: func(context.Context, string) ([]netip.Addr, error) {
 		return []netip.Addr{netip.MustParseAddr("93.184.215.14")}, nil
 	}})
-	o := api.Options{
-		Store: s.store, Dialects: all.Table(), IDs: s.ids, Now: s.now,
-		CheckURL: func(ctx context.Context, url string, allow []string) error { return checkURL(ctx, door, url, allow) },
-		Verify: func(context.Context, hook.Endpoint) (hook.Verification, error) {
-			if s.verdict.State == "" {
-				return s.verdict, errors.New("the test wants no verification")
-			}
-			return s.verdict, nil
-		},
-		PublicURL: "https://hooks.example.com/",
-		Log:       slog.New(slog.NewTextHandler(s.log, nil)),
+	s.options = func(db store.Store) api.Options {
+		o := api.Options{
+			Store: db, Dialects: all.Table(), IDs: s.ids, Now: s.now,
+			CheckURL: func(ctx context.Context, url string, allow []string) error { return checkURL(ctx, door, url, allow) },
+			Verify: func(context.Context, hook.Endpoint) (hook.Verification, error) {
+				if s.verdict.State == "" {
+					return s.verdict, errors.New("the test wants no verification")
+				}
+				return s.verdict, nil
+			},
+			MainKey:       func() api.MainKey { return api.MainKey{Source: api.KeyInFile} },
+			RotateMainKey: func(ctx context.Context) error { return s.store.Beat(ctx, s.now(), false) }, // some write
+			PublicURL:     "https://hooks.example.com/",
+			Log:           slog.New(slog.NewTextHandler(s.log, nil)),
+		}
+		for _, c := range change {
+			c(&o)
+		}
+		return o
 	}
-	for _, c := range change {
-		c(&o)
-	}
-	s.api = api.New(o)
-	forget.Store(s.api)
+	s.open()
 	s.token(orgToken, 0, time.Time{})
 	return s
+}
+
+// open opens the store and makes an API over it.
+func (s *server) open() {
+	s.t.Helper()
+	sealer, err := store.NewSealer(bytes.Repeat([]byte{7}, store.MainKeySize))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.store, err = sqlite.Open(s.t.Context(), sqlite.Options{Dir: s.dir, Sealer: sealer, Changed: func(c store.Change) {
+		if h := s.forget.Load(); h != nil && c.Config {
+			h.Forget()
+		}
+	}})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.api = api.New(s.options(s.store))
+	s.forget.Store(s.api)
+}
+
+// restart closes the store and begins anew with what is on the disk.
+func (s *server) restart() {
+	s.t.Helper()
+	if err := s.store.Close(); err != nil {
+		s.t.Fatal(err)
+	}
+	s.open()
 }
 
 func checkURL(ctx context.Context, door *egress.Client, url string, allow []string) error {

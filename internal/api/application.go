@@ -2,11 +2,13 @@ package api
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/netip"
 	"time"
 
 	"github.com/waypost/waypost/internal/hook"
+	"github.com/waypost/waypost/internal/store"
 )
 
 // ApplicationFields are the members of an application that may be missing.
@@ -16,6 +18,9 @@ type ApplicationFields struct {
 	ThrottleRate optional[int]               `json:"throttleRate,omitempty" minimum:"1" maximum:"65535" doc:"Messages a second over all endpoints; null = no limit"`
 	Metadata     optional[map[string]string] `json:"metadata,omitempty" doc:"Yours, returned as given; at most 4096 bytes"`
 	AllowCIDRs   optional[[]string]          `json:"allowCidrs,omitempty" maxItems:"100" doc:"Addition. Private networks that its endpoints may reach, as 10.1.0.0/16"`
+
+	FeatureFlags   optional[[]flag] `json:"featureFlags,omitempty" maxItems:"100" doc:"Addition. It sees and gets only event types that need none of the flags that event types have, or one of these; null = all"`
+	EnforceSchemas optional[bool]   `json:"enforceSchemas,omitempty" doc:"Addition. Whether messages must fit the schemas of their event types"`
 }
 
 type applicationIn struct {
@@ -37,18 +42,21 @@ type applicationOut struct {
 	RateLimit    *int              `json:"rateLimit" deprecated:"true"`
 	ThrottleRate *int              `json:"throttleRate"`
 	Metadata     map[string]string `json:"metadata"`
-	AllowCIDRs   []string          `json:"allowCidrs" nullable:"false" doc:"Addition. Shown to the organisation only; [] to others"`
-	Managed      bool              `json:"managed" doc:"Addition. Declared in the configuration file, and overwritten by it at each start"`
 	CreatedAt    time.Time         `json:"createdAt"`
 	UpdatedAt    time.Time         `json:"updatedAt"`
+
+	AllowCIDRs     []string `json:"allowCidrs" nullable:"false" doc:"Addition. Shown to the organisation only; [] to others"`
+	FeatureFlags   []string `json:"featureFlags" doc:"Addition. null = not restricted"`
+	EnforceSchemas bool     `json:"enforceSchemas" doc:"Addition"`
+	Managed        bool     `json:"managed" doc:"Addition. Declared in the configuration file, and overwritten by it at each start"`
 }
 
 func showApplication(a hook.Application) applicationOut {
 	return applicationOut{
 		ID: a.ID.String(), UID: pointer(a.UID), Name: a.Name,
 		RateLimit: pointer(a.ThrottleRate), ThrottleRate: pointer(a.ThrottleRate),
-		Metadata: notNilMap(a.Metadata), AllowCIDRs: notNil(a.AllowCIDRs), Managed: a.Managed,
-		CreatedAt: a.CreatedAt.UTC(), UpdatedAt: a.UpdatedAt.UTC(),
+		Metadata: notNilMap(a.Metadata), CreatedAt: a.CreatedAt.UTC(), UpdatedAt: a.UpdatedAt.UTC(),
+		AllowCIDRs: notNil(a.AllowCIDRs), FeatureFlags: a.FeatureFlags, EnforceSchemas: a.EnforceSchemas, Managed: a.Managed,
 	}
 }
 
@@ -118,7 +126,8 @@ func (h *Handler) createApplication(ctx context.Context, in *applicationCreateIn
 	if err := fillApplication(&a, in.Body.Name, in.Body.ApplicationFields, false); err != nil {
 		return nil, err
 	}
-	err := h.Store.CreateApplication(ctx, a)
+	out := showApplication(a)
+	err := h.Store.CreateApplication(answering(ctx, http.StatusCreated, out), a)
 	if hook.KindOf(err) == hook.KindConflict && in.GetIfExists && a.UID != "" {
 		if a, err = h.app(ctx, a.UID); err != nil {
 			return nil, err
@@ -128,7 +137,7 @@ func (h *Handler) createApplication(ctx context.Context, in *applicationCreateIn
 	if err != nil {
 		return nil, named(err, "an application with this uid exists already")
 	}
-	return &made[applicationOut]{http.StatusCreated, showApplication(a)}, nil
+	return &made[applicationOut]{http.StatusCreated, out}, nil
 }
 
 func (h *Handler) newApplication() hook.Application {
@@ -203,8 +212,20 @@ func fillApplication(a *hook.Application, name string, in ApplicationFields, rep
 	in.Metadata.into(&a.Metadata, replace)
 	checkMetadata(&p, a.Metadata)
 	in.AllowCIDRs.into(&a.AllowCIDRs, false)
+	in.EnforceSchemas.into(&a.EnforceSchemas, false)
+	if in.FeatureFlags.Set {
+		a.FeatureFlags = flags(in.FeatureFlags.Value)
+	}
 	checkNetworks(&p, "body.allowCidrs", a.AllowCIDRs)
 	return p.err()
+}
+
+// flags are names of permissions, sorted and without repeats; an empty list is not the same as none.
+func flags(list []flag) []string {
+	if list == nil {
+		return nil
+	}
+	return notNil(texts(list))
 }
 
 func checkNetworks(p *problems, loc string, list []string) {
@@ -253,9 +274,10 @@ func mayBecome(ref string, u optional[uid], noun string) error {
 	return nil
 }
 
-// named gives a conflict of the store the words of its noun.
+// named gives a conflict of the store the words of its noun; one about an Idempotency-Key keeps its own.
 func named(err error, text string) error {
-	if hook.KindOf(err) == hook.KindConflict {
+	var e *hook.Error
+	if errors.As(err, &e) && e.Kind == hook.KindConflict && e.Field != store.ReceiptField {
 		return conflict("%s", text)
 	}
 	return err

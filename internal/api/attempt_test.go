@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"fmt"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -51,7 +52,7 @@ func TestAttempts(t *testing.T) {
 	s := start(t)
 	app := s.app("a")
 	ep, other := s.ep(app, object{"uid": "main"}), s.ep(app, object{"uid": "second"})
-	msg := s.send(app, object{"eventId": "m1"})
+	msg := s.send(app, object{"eventId": "m1", "channels": []string{"vip"}, "tags": []string{"red"}})
 	schedule := []time.Duration{time.Minute, time.Minute}
 	ids := s.tries(msg, ep, schedule,
 		hook.Attempt{Status: 0, Verdict: hook.Retry, Reason: "connection refused"},
@@ -91,6 +92,8 @@ func TestAttempts(t *testing.T) {
 		s.get(app+"/attempt/msg/none").refused(404, "not_found")
 		s.get(app+"/attempt/endpoint/none").refused(404, "not_found")
 		s.get(app+"/attempt/msg/m1?endpoint_id=none").refused(404, "not_found")
+		s.get(app+"/msg/m1/endpoint/none/attempt").refused(404, "not_found")
+		s.get(app+"/msg/none/endpoint/main/attempt").refused(404, "not_found")
 	})
 	t.Run("are listed and narrowed", func(t *testing.T) {
 		t.Parallel()
@@ -104,7 +107,13 @@ func TestAttempts(t *testing.T) {
 			"/attempt/msg/m1?status=0": "200", "/attempt/msg/m1?status=2": "410 500 refused",
 			"/attempt/msg/m1?status=1": "", "/attempt/msg/m1?status=3": "",
 			"/attempt/msg/m1?status_code_class=500": "500", "/attempt/msg/m1?status_code_class=400": "410", "/attempt/msg/m1?status_code_class=300": "",
+			"/attempt/msg/m1?status_code_class=0": "refused", "/attempt/endpoint/main?status_code_class=200": "200",
 			"/attempt/endpoint/main?event_types=order.created": "200 500 refused", "/attempt/endpoint/main?event_types=coupon": "",
+			"/attempt/endpoint/main?event_types[]=order.created": "200 500 refused", "/attempt/endpoint/main?event_types[0]=a&event_types[1]=b": "",
+			"/attempt/endpoint/main?channel=vip": "200 500 refused", "/attempt/endpoint/main?channel=gold": "",
+			"/attempt/endpoint/main?tag=red": "200 500 refused", "/attempt/endpoint/main?tag=blue": "",
+			"/msg/m1/endpoint/second/attempt": "410", "/msg/m1/endpoint/main/attempt?status=0": "200",
+			"/msg/m1/attempt?endpoint_id=second":  "410",
 			"/attempt/endpoint/main?before=" + at: "refused", "/attempt/endpoint/main?after=" + at: "200",
 		} {
 			var got []string
@@ -115,8 +124,9 @@ func TestAttempts(t *testing.T) {
 				t.Errorf("%s gives %v, want %s", path, got, want)
 			}
 		}
-		for query, loc := range map[string]string{"status=9": "query.status", "status_code_class=250": "query.status_code_class",
-			"channel=x": "query.channel", "tag=x": "query.tag"} {
+		for query, loc := range map[string]string{"status=9": "query.status", "status=x": "query.status", "status_code_class=250": "query.status_code_class",
+			"channel=a/b": "query.channel", "tag=a:b": "query.tag", "with_content=7": "query.with_content", "limit=0": "query.limit",
+			"event_types=" + strings.Repeat("e,", 101): "query.event_types"} {
 			s.get(app + "/attempt/msg/m1?" + query).wrong(loc)
 		}
 		for _, a := range s.get(app + "/attempt/msg/m1?with_content=false").json().list("data") {
@@ -163,6 +173,11 @@ func TestResend(t *testing.T) {
 	s.post(app+"/msg/none/endpoint/main/resend", nil).refused(404, "not_found")
 	s.post(app+"/msg/m1/endpoint/none/resend", nil).refused(404, "not_found")
 	s.post(app+"/msg/m1/endpoint/off/resend", nil).refused(409, "conflict")
+	s.ep(app, object{"uid": "polled", "transport": "poll"})
+	s.post(app+"/msg/m1/endpoint/polled/resend", nil).refused(409, "conflict")
+	s.send(app, object{"eventId": "gone"})
+	s.remove(app + "/msg/gone/content").want(204)
+	s.post(app+"/msg/gone/endpoint/main/resend", nil).refused(400, "missing_payload")
 	if a := s.post(app+"/msg/m1/endpoint/main/resend", nil).want(202); strings.TrimSpace(a.text) != "{}" {
 		t.Error(a.text)
 	}
@@ -265,4 +280,40 @@ func idsOfLast(all []string) []string {
 		n = 3
 	}
 	return all[len(all)-n:]
+}
+
+func TestAttemptsBetweenTwoMoments(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	app := s.app("a")
+	ep := s.ep(app, object{"uid": "main"})
+	var ids []string
+	for range 6 {
+		ids = append(ids, s.tries(s.send(app, object{}), ep, nil, hook.Attempt{Status: 200, Verdict: hook.Success})...)
+	}
+	path := app + "/attempt/endpoint/main?limit=10"
+	at := func(i int) string {
+		for _, a := range s.get(path).want(200).json().list("data") {
+			if a.str("id") == ids[i] {
+				return url.QueryEscape(a.str("timestamp"))
+			}
+		}
+		t.Fatal("not listed")
+		return ""
+	}
+	between := s.get(path + "&after=" + at(0) + "&before=" + at(3)).want(200).json()
+	if got := strings.Join(idsOf(between), " "); got != ids[2]+" "+ids[1] || between["done"] != true {
+		t.Fatalf("between them are %s", got)
+	}
+	t.Log("from there it goes on without the moments, both ways")
+	if got := idsOf(s.get(path + "&iterator=" + between.str("prevIterator")).want(200).json()); strings.Join(got, " ") != strings.Join([]string{ids[5], ids[4], ids[3]}, " ") {
+		t.Errorf("newer: %v", got)
+	}
+	if got := idsOf(s.get(path + "&iterator=" + between.str("iterator")).want(200).json()); strings.Join(got, " ") != ids[0] {
+		t.Errorf("older: %v", got)
+	}
+	t.Log("and stays within them when they are given again")
+	if o := s.get(path + "&after=" + at(0) + "&before=" + at(3) + "&iterator=" + between.str("iterator")).want(200).json(); len(idsOf(o)) != 0 || o["done"] != true {
+		t.Error(o)
+	}
 }

@@ -23,9 +23,11 @@ const (
 
 // actor is who makes a request: the organisation, or one application.
 type actor struct {
-	token     hook.TokenID
-	app       hook.ApplicationID // 0 = the organisation
-	declaring bool               // the configuration file: see Declaring
+	token        hook.TokenID
+	app          hook.ApplicationID // 0 = the organisation
+	declaring    bool               // the configuration file: see Declaring
+	capabilities []hook.Capability  // of an application's token; nil = all
+	flags        []string           // of a token that was made for the portal; nil = it was not
 }
 
 func (a actor) isOrganisation() bool { return a.app == 0 }
@@ -65,7 +67,8 @@ func (h *Handler) authenticate(r *http.Request) (actor, error) {
 	if !t.ExpiresAt.IsZero() && !now.Before(t.ExpiresAt) {
 		return actor{}, unauthenticated("this token has expired")
 	}
-	return actor{token: t.ID, app: t.App}, nil
+	declaring := t.App == 0 && r.Header.Get(DeclaringHeader) != ""
+	return actor{token: t.ID, app: t.App, declaring: declaring, capabilities: t.Capabilities, flags: t.FeatureFlags}, nil
 }
 
 func bearer(header string) (string, bool) {
@@ -81,7 +84,8 @@ func unauthenticated(detail string) *apiError {
 }
 
 // admit says whether an actor may call an operation on the application that the path names ("" when it names none). What
-// belongs to others does not exist for an application's token, whatever the operation.
+// belongs to others does not exist for an application's token, whatever the operation. What the token may do within its own
+// is another question: see actor.may.
 func (h *Handler) admit(ctx context.Context, a actor, who access, appRef string) error {
 	if a.isOrganisation() {
 		return nil
@@ -101,19 +105,25 @@ func (h *Handler) admit(ctx context.Context, a actor, who access, appRef string)
 	return nil
 }
 
-// guard is the middleware that authenticates and admits.
-func (h *Handler) guard(who access) func(huma.Context, func(huma.Context)) {
+// guard is the middleware that authenticates, admits, and answers what was answered before.
+func (h *Handler) guard(operation, method string, who access) func(huma.Context, func(huma.Context)) {
+	need := neededFor(operation, method)
 	return func(hc huma.Context, next func(huma.Context)) {
 		r, w := humago.Unwrap(hc)
 		a, err := h.authenticate(r)
 		if err == nil {
 			err = h.admit(r.Context(), a, who, hc.Param(appParam))
 		}
+		if err == nil {
+			err = a.may(need)
+		}
 		if err != nil {
 			writeError(w, h.answer(r.Context(), err))
 			return
 		}
-		next(huma.WithValue(hc, actorKey{}, a))
+		h.once(w, r, a, func(ctx context.Context) {
+			next(huma.WithContext(hc, context.WithValue(ctx, actorKey{}, a)))
+		})
 	}
 }
 

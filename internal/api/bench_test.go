@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/waypost/waypost/internal/api"
@@ -37,6 +39,21 @@ func BenchmarkPublish(b *testing.B) {
 	})
 }
 
+// BenchmarkPublishWithKey is the same with an Idempotency-Key, which newer client libraries send with every POST.
+func BenchmarkPublishWithKey(b *testing.B) {
+	s := start(b)
+	app := s.app("a")
+	body := []byte(benchPayload + strings.Repeat("x", 1024) + `"}}`)
+	var n atomic.Int64
+	b.SetParallelism(64)
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			publish(b, s.api, app, body, "Idempotency-Key", strconv.FormatInt(n.Add(1), 10))
+		}
+	})
+}
+
 // BenchmarkPublishRefused is the same but for the store: the last check of the body refuses it.
 func BenchmarkPublishRefused(b *testing.B) {
 	s := start(b)
@@ -53,10 +70,13 @@ func BenchmarkPublishRefused(b *testing.B) {
 	}
 }
 
-func publish(b *testing.B, h *api.Handler, app string, body []byte) {
+func publish(b *testing.B, h *api.Handler, app string, body []byte, headers ...string) {
 	r := httptest.NewRequest("POST", app+"/msg", bytes.NewReader(body))
 	r.Header.Set("Authorization", "Bearer "+orgToken)
 	r.Header.Set("Content-Type", "application/json")
+	for i := 0; i+1 < len(headers); i += 2 {
+		r.Header.Set(headers[i], headers[i+1])
+	}
 	w := &nowhere{header: http.Header{}}
 	h.ServeHTTP(w, r)
 	if w.status != http.StatusAccepted && w.status != http.StatusUnprocessableEntity {

@@ -5,6 +5,10 @@ import (
 	"net/http"
 )
 
+// DeclaringHeader, with any value, marks a request of the organisation as one that applies a configuration file: what it writes is
+// managed, and judged as the file's declarations are at the server's start. An application's token gains nothing by it.
+const DeclaringHeader = "Waypost-Declaring"
+
 // Declaring returns a context whose requests come from the server's own configuration: they need no token, may do all that the
 // organisation may, and mark what they write as managed. Only code of this process can make such a request.
 func Declaring(ctx context.Context) context.Context {

@@ -4,16 +4,18 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"reflect"
 	"time"
 
 	"github.com/waypost/waypost/internal/hook"
+	"github.com/waypost/waypost/internal/store"
 )
 
 // EndpointFields are the members of an endpoint that may be missing.
 type EndpointFields struct {
 	UID          optional[uid]               `json:"uid,omitempty" doc:"Your own id of it, unique within the application"`
 	Description  optional[string]            `json:"description,omitempty" maxLength:"4096"`
-	Version      optional[int]               `json:"version,omitempty" minimum:"1" deprecated:"true" doc:"Ignored"`
+	Version      optional[int]               `json:"version,omitempty" minimum:"1" maximum:"65535" deprecated:"true" doc:"Yours, returned as given; has no meaning"`
 	Disabled     optional[bool]              `json:"disabled,omitempty" doc:"Gets nothing; what is pending is canceled"`
 	FilterTypes  optional[[]eventType]       `json:"filterTypes,omitempty" minItems:"1" maxItems:"1000" doc:"Event types that it gets; null = all"`
 	Channels     optional[[]channel]         `json:"channels,omitempty" minItems:"1" maxItems:"10" doc:"Channels that it listens to; null = all"`
@@ -32,11 +34,12 @@ type EndpointFields struct {
 	RequireVerified optional[bool]       `json:"requireVerified,omitempty" doc:"Addition. Deliveries wait until it has been verified"`
 	Paused          optional[bool]       `json:"paused,omitempty" doc:"Addition. Deliveries wait until it is no longer paused"`
 	Concurrency     optional[int]        `json:"concurrency,omitempty" minimum:"1" maximum:"1000" doc:"Addition. Attempts at once; null = the server's default"`
+	Transport       optional[string]     `json:"transport,omitempty" enum:"http,poll" doc:"Addition. poll = nothing is sent to it, its messages are fetched from the poller, and url may be left out; default http"`
 }
 
 type endpointIn struct {
 	_   struct{} `json:"-" additionalProperties:"true"`
-	URL string   `json:"url" minLength:"1" maxLength:"65536" example:"https://example.com/hook"`
+	URL string   `json:"url,omitempty" minLength:"1" maxLength:"65536" example:"https://example.com/hook" doc:"Needed unless transport is poll. A user and password in it become the header authorization, and are not shown"`
 	EndpointFields
 }
 
@@ -57,7 +60,7 @@ type endpointOut struct {
 	UID          *string           `json:"uid"`
 	URL          string            `json:"url"`
 	Description  string            `json:"description"`
-	Version      int               `json:"version" deprecated:"true" doc:"Always 1"`
+	Version      int               `json:"version" deprecated:"true"`
 	Disabled     bool              `json:"disabled"`
 	FilterTypes  []string          `json:"filterTypes"`
 	Channels     []string          `json:"channels"`
@@ -77,6 +80,7 @@ type endpointOut struct {
 	RequireVerified bool            `json:"requireVerified" doc:"Addition"`
 	Paused          bool            `json:"paused" doc:"Addition"`
 	Concurrency     *int            `json:"concurrency" doc:"Addition"`
+	Transport       string          `json:"transport" enum:"http,poll" doc:"Addition"`
 	DisabledReason  string          `json:"disabledReason" doc:"Addition. Why it is disabled"`
 	FailingSince    *time.Time      `json:"failingSince" doc:"Addition. When a message was first given up without a success since"`
 	PublicOnly      bool            `json:"publicOnly" doc:"Addition. Made or moved by the application itself: its allowCidrs do not hold for it"`
@@ -85,13 +89,13 @@ type endpointOut struct {
 
 func (h *Handler) showEndpoint(e hook.Endpoint) endpointOut {
 	out := endpointOut{
-		ID: e.ID.String(), UID: pointer(e.UID), URL: e.URL, Description: e.Description, Version: 1, Disabled: e.Disabled,
+		ID: e.ID.String(), UID: pointer(e.UID), URL: e.URL, Description: e.Description, Version: max(e.Version, 1), Disabled: e.Disabled,
 		FilterTypes: e.EventTypes, Channels: e.Channels, RateLimit: pointer(e.ThrottleRate), ThrottleRate: pointer(e.ThrottleRate),
 		Metadata: notNilMap(e.Metadata), CreatedAt: e.CreatedAt.UTC(), UpdatedAt: e.UpdatedAt.UTC(),
 		Dialect: e.Dialect, Profile: pointer(e.Profile.String()), Settings: h.showSettings(e.Dialect, e.Settings),
 		RetrySchedule: seconds(e.Schedule), TimeoutMs: pointer(int(e.Timeout.Milliseconds())), Format: string(e.Format),
 		Verification:    verificationOut{State: string(e.Verification.State), At: pointer(e.Verification.At), Reason: e.Verification.Reason},
-		RequireVerified: e.RequireVerified, Paused: e.Paused, Concurrency: pointer(e.Concurrency),
+		RequireVerified: e.RequireVerified, Paused: e.Paused, Concurrency: pointer(e.Concurrency), Transport: showTransport(e.Transport),
 		DisabledReason: e.DisabledReason, FailingSince: pointer(e.FailingSince), PublicOnly: e.PublicOnly, Managed: e.Managed,
 	}
 	if out.Verification.State == "" {
@@ -116,6 +120,19 @@ func seconds(waits []time.Duration) []float64 {
 		out[i] = w.Seconds()
 	}
 	return out
+}
+
+// The names of the transports in the API.
+const (
+	transportHTTP = "http"
+	transportPoll = "poll"
+)
+
+func showTransport(t hook.Transport) string {
+	if t == hook.TransportPoll {
+		return transportPoll
+	}
+	return transportHTTP
 }
 
 // EndpointPath is the endpoint that a path names.
@@ -168,11 +185,7 @@ func (h *Handler) endpoints() {
 	del := operation("endpoint.delete", http.MethodDelete, "/app/{app_id}/endpoint/{endpoint_id}", "Delete an endpoint and cancel what is pending for it")
 	del.DefaultStatus = http.StatusNoContent
 	add(h, del, member, func(ctx context.Context, in *EndpointPath) (*struct{}, error) {
-		app, e, err := h.endpoint(ctx, in)
-		if err != nil {
-			return nil, err
-		}
-		return nil, h.Store.DeleteEndpoint(ctx, app.ID, e.ID, h.now())
+		return nil, h.deleteEndpoint(ctx, in)
 	})
 	add(h, operation("endpoint.get-secret", http.MethodGet, "/app/{app_id}/endpoint/{endpoint_id}/secret", "Get the signing secret of a standard endpoint"),
 		member, h.endpointSecret)
@@ -182,7 +195,7 @@ func (h *Handler) endpoints() {
 
 // endpoint finds an endpoint and its application.
 func (h *Handler) endpoint(ctx context.Context, in *EndpointPath) (hook.Application, hook.Endpoint, error) {
-	app, err := h.app(ctx, in.App)
+	app, err := h.mailbox(ctx, in.App)
 	if err != nil {
 		return app, hook.Endpoint{}, err
 	}
@@ -211,18 +224,35 @@ func (h *Handler) newEndpoint(app hook.ApplicationID) hook.Endpoint {
 }
 
 func (h *Handler) createEndpoint(ctx context.Context, in *endpointCreateInput) (*output[endpointOut], error) {
-	app, err := h.app(ctx, in.App)
+	out, err := makeEndpoint(ctx, h, in.App, endpointEdit{url: &in.Body.URL, in: in.Body.EndpointFields}, h.showEndpoint)
+	return &output[endpointOut]{out}, err
+}
+
+// makeEndpoint creates an endpoint as a request has it. show makes the answer of it.
+func makeEndpoint[T any](ctx context.Context, h *Handler, ref string, change endpointEdit, show func(hook.Endpoint) T) (T, error) {
+	var none T
+	app, err := h.mailbox(ctx, ref)
 	if err != nil {
-		return nil, err
+		return none, err
 	}
 	e := h.newEndpoint(app.ID)
-	if err := h.edit(ctx, app, &e, endpointEdit{url: &in.Body.URL, in: in.Body.EndpointFields}); err != nil {
-		return nil, err
+	if err := h.edit(ctx, app, &e, change); err != nil {
+		return none, err
 	}
+	out := show(e)
+	ctx = answering(h.telling(ctx, hook.EndpointCreated, app, &e), http.StatusCreated, out)
 	if err := h.Store.CreateEndpoint(ctx, e); err != nil {
-		return nil, named(err, endpointExists)
+		return none, named(err, endpointExists)
 	}
-	return &output[endpointOut]{h.showEndpoint(e)}, nil
+	return out, nil
+}
+
+func (h *Handler) deleteEndpoint(ctx context.Context, path *EndpointPath) error {
+	app, e, err := h.endpoint(ctx, path)
+	if err != nil {
+		return err
+	}
+	return h.Store.DeleteEndpoint(h.telling(ctx, hook.EndpointDeleted, app, &e), app.ID, e.ID, h.now())
 }
 
 // updateEndpoint replaces an endpoint. A uid that names none yet makes one.
@@ -238,21 +268,15 @@ func (h *Handler) updateEndpoint(ctx context.Context, in *endpointUpdateInput) (
 	if err := mayBecome(in.Endpoint, in.Body.UID, "endpoint"); err != nil {
 		return nil, err
 	}
-	in.Body.UID = optional[uid]{Set: true, Value: uid(in.Endpoint)}
-	out, err := h.createEndpoint(ctx, &endpointCreateInput{in.AppPath, in.Body})
-	if err != nil {
-		return nil, err
-	}
-	return &made[endpointOut]{http.StatusCreated, out.Body}, nil
+	change.in.UID, change.replace = optional[uid]{Set: true, Value: uid(in.Endpoint)}, false
+	out, err := makeEndpoint(ctx, h, in.App, change, h.showEndpoint)
+	return &made[endpointOut]{http.StatusCreated, out}, err
 }
 
 func (h *Handler) patchEndpoint(ctx context.Context, in *endpointPatchInput) (*output[endpointOut], error) {
 	change := endpointEdit{in: in.Body.EndpointFields}
-	if in.Body.URL.Null {
-		return nil, invalidRequest(wrong("body.url", "must not be null"))
-	}
 	if in.Body.URL.Set {
-		change.url = &in.Body.URL.Value
+		change.url = &in.Body.URL.Value // null reads as none, which an endpoint that is not polled refuses
 	}
 	e, err := h.changeEndpoint(ctx, &in.EndpointPath, change)
 	if err != nil {
@@ -262,13 +286,18 @@ func (h *Handler) patchEndpoint(ctx context.Context, in *endpointPatchInput) (*o
 }
 
 func (h *Handler) changeEndpoint(ctx context.Context, path *EndpointPath, change endpointEdit) (hook.Endpoint, error) {
-	return h.rewrite(ctx, path, func(app hook.Application, e *hook.Endpoint) error { return h.edit(ctx, app, e, change) })
+	return h.rewrite(ctx, path, h.updated, func(app hook.Application, e *hook.Endpoint) error { return h.edit(ctx, app, e, change) })
 }
 
-// rewrite reads, changes and writes an endpoint. A change may ask the network about an address, which is no work to do under
-// a lock, and the engine disables endpoints without asking for any: so nothing is written when the endpoint was changed
+// carry adds to a context what the write of an endpoint carries along: see store.With.
+type carry func(ctx context.Context, app hook.Application, before, after *hook.Endpoint) context.Context
+
+// rewrite reads, changes and writes an endpoint. A change may ask the network about an address, which is no work to do under a
+// lock, and the engine disables endpoints without asking for any: so nothing is written when the endpoint was changed
 // meanwhile, and the change made anew. change leaves lists and maps of the endpoint alone and puts others in their place.
-func (h *Handler) rewrite(ctx context.Context, path *EndpointPath, change func(hook.Application, *hook.Endpoint) error) (hook.Endpoint, error) {
+func (h *Handler) rewrite(
+	ctx context.Context, path *EndpointPath, along carry, change func(hook.Application, *hook.Endpoint) error,
+) (hook.Endpoint, error) {
 	for range 5 {
 		app, before, err := h.endpoint(ctx, path)
 		if err != nil {
@@ -278,9 +307,35 @@ func (h *Handler) rewrite(ctx context.Context, path *EndpointPath, change func(h
 		if err := change(app, &e); err != nil {
 			return hook.Endpoint{}, err
 		}
-		if done, err := h.Store.SwapEndpoint(ctx, before, e); done || err != nil {
+		if done, err := h.Store.SwapEndpoint(along(ctx, app, &before, &e), before, e); done || err != nil {
 			return e, named(err, endpointExists)
 		}
 	}
 	return hook.Endpoint{}, conflict("the endpoint was changed by somebody else at the same time: try again")
+}
+
+// updated is the carry that tells the operator of a change. A configuration file is applied at each start, and tells only of
+// what it changes.
+func (h *Handler) updated(ctx context.Context, app hook.Application, before, after *hook.Endpoint) context.Context {
+	if actorOf(ctx).declaring && same(*before, *after) {
+		return ctx
+	}
+	return h.telling(ctx, hook.EndpointUpdated, app, after)
+}
+
+// same says whether two states of an endpoint differ in nothing but the moment of the last change.
+func same(a, b hook.Endpoint) bool {
+	a.UpdatedAt = b.UpdatedAt
+	return reflect.DeepEqual(a, b)
+}
+
+// telling returns a context under which the next write tells the operator what it does to an endpoint. The operator's own
+// endpoints are not told of.
+func (h *Handler) telling(ctx context.Context, event string, app hook.Application, e *hook.Endpoint) context.Context {
+	if app.ID == hook.Operational {
+		return ctx
+	}
+	now := h.now()
+	notice := hook.Notice{ID: hook.NewID[hook.MessageID](h.IDs, now), Now: now, AppUID: app.UID}
+	return store.With(ctx, store.Along{Events: []hook.Accept{notice.Endpoint(event, e)}})
 }

@@ -26,11 +26,16 @@ func TestEndpointRefusals(t *testing.T) {
 		body object
 		loc  string
 	}{
-		"no url":                          {object{}, "body"},
+		"no url":                          {object{}, "body.url"},
+		"an empty url":                    {object{"url": ""}, "body.url"},
+		"a url that is null":              {object{"url": nil}, "body.url"},
+		"a url that is a number":          {object{"url": 7}, "body.url"},
 		"a url that is none":              {object{"url": "hello"}, "body.url"},
 		"another scheme":                  {object{"url": "ftp://example.com/"}, "body.url"},
 		"a url without a host":            {object{"url": "https:///x"}, "body.url"},
-		"credentials in the url":          {object{"url": "https://user:pass@example.com/"}, "body.url"},
+		"two credentials":                 {object{"url": "https://user:pass@example.com/", "headers": object{"Authorization": "Bearer x"}}, "body.url"},
+		"credentials that are too long":   {object{"url": "https://user:" + strings.Repeat("x", 4000) + "@example.com/"}, "body.url"},
+		"a password of a private address": {object{"url": "https://user:pass@10.0.0.1/"}, "body.url"},
 		"a fragment in the url":           {object{"url": "https://example.com/#x"}, "body.url"},
 		"a port that does not exist":      {object{"url": "https://example.com:99999/"}, "body.url"},
 		"a blank in the url":              {object{"url": "https://example.com/a b"}, "body.url"},
@@ -48,6 +53,9 @@ func TestEndpointRefusals(t *testing.T) {
 		"too many channels":               {object{"url": goodURL, "channels": strings.Split("a b c d e f g h i j k", " ")}, "body.channels"},
 		"a channel with other characters": {object{"url": goodURL, "channels": []string{"a b"}}, "body.channels.[0]"},
 		"a version of nothing":            {object{"url": goodURL, "version": 0}, "body.version"},
+		"a version beyond all":            {object{"url": goodURL, "version": 65536}, "body.version"},
+		"a transport that is none":        {object{"url": goodURL, "transport": "pigeon"}, "body.transport"},
+		"polling in a platform's dialect": {object{"transport": "poll", "dialect": "pandapon", "settings": object{"access_secret": "x"}}, "body.transport"},
 		"a rate of nothing":               {object{"url": goodURL, "rateLimit": 0}, "body.rateLimit"},
 		"a secret without its prefix":     {object{"url": goodURL, "secret": "hello"}, "body.secret"},
 		"a secret that is too short":      {object{"url": goodURL, "secret": "whsec_c2hvcnQ="}, "body.secret"},
@@ -136,7 +144,7 @@ func TestEndpointLife(t *testing.T) {
 		"aMemberOfTheFuture": object{"x": 1},
 	}).want(201).json()
 	for name, want := range map[string]string{
-		"filterTypes": `["a","b"]`, "channels": `["vip"]`, "metadata": `{"k":"v"}`, "throttleRate": "10", "rateLimit": "10", "version": "1",
+		"filterTypes": `["a","b"]`, "channels": `["vip"]`, "metadata": `{"k":"v"}`, "throttleRate": "10", "rateLimit": "10", "version": "3", "transport": `"http"`,
 		"retrySchedule": "[0.5,2]", "timeoutMs": "2500", "format": `"cloudevents"`, "paused": "true", "concurrency": "3", "requireVerified": "true",
 		"dialect": `"standard"`, "profile": "null", "disabled": "false", "publicOnly": "false", "description": `"Orders"`,
 	} {
@@ -165,7 +173,7 @@ func TestEndpointLife(t *testing.T) {
 	if key := s.get(path + "/secret").want(200).json().str("key"); key != goodSecret {
 		t.Errorf("PUT changed the secret to %q", key)
 	}
-	if own := s.get(path + "/headers").want(200).json().obj("headers"); own.str("x-own") != "1" {
+	if own := s.get(path + "/headers").want(200).json().obj("headers"); own.str("X-Own") != "1" {
 		t.Errorf("PUT changed the headers: %v", own)
 	}
 
@@ -324,6 +332,10 @@ func TestVerification(t *testing.T) {
 	if v := s.patch(ep, object{"description": "x"}).json().obj("verification"); v.str("state") != "verified" {
 		t.Error(v)
 	}
+	s.post(ep+"/secret/rotate", object{}).want(204) // the receiver still knows the old one
+	if v := s.get(ep).json().obj("verification"); v.str("state") != "verified" {
+		t.Errorf("after a rotation it is %s", v.str("state"))
+	}
 	if v := s.patch(ep, object{"url": "https://example.com/other"}).json().obj("verification"); v.str("state") != "unverified" {
 		t.Errorf("a moved endpoint is %s", v.str("state"))
 	}
@@ -339,11 +351,11 @@ func TestEndpointHeaders(t *testing.T) {
 	app := s.app("a")
 	ep := s.ep(app, object{"headers": object{"X-Plain": "visible", "Authorization": "Bearer hidden-credential", "X-Api-Key": "hidden-credential"}})
 	show := func() object { t.Helper(); return s.get(ep + "/headers").want(200).json() }
-	if o := show(); text(o["headers"]) != `{"x-plain":"visible"}` || text(o["sensitive"]) != `["authorization","x-api-key"]` {
+	if o := show(); text(o["headers"]) != `{"X-Plain":"visible"}` || text(o["sensitive"]) != `["Authorization","X-Api-Key"]` {
 		t.Error(o)
 	}
 	s.patch(ep+"/headers", `{"headers":{"x-plain":null,"X-New":"2"}}`).want(204)
-	if o := show(); text(o["headers"]) != `{"x-new":"2"}` || len(o["sensitive"].([]any)) != 2 {
+	if o := show(); text(o["headers"]) != `{"X-New":"2"}` || len(o["sensitive"].([]any)) != 2 {
 		t.Error(o)
 	}
 	s.put(ep+"/headers", object{"headers": object{"x-only": "3"}}).want(204)

@@ -5,6 +5,10 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"errors"
+	"maps"
+	"net/url"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/waypost/waypost/dialect"
@@ -36,6 +40,10 @@ func (h *Handler) edit(ctx context.Context, app hook.Application, e *hook.Endpoi
 
 	change.from = before.Dialect
 	fillEndpoint(&p, e, in, change.replace)
+	if change.url != nil {
+		e.URL = *change.url
+		takeUser(&p, e, in.Headers.given())
+	}
 	d, shared, err := h.chooseDialect(ctx, &p, e, in)
 	if err != nil {
 		return err
@@ -51,16 +59,17 @@ func (h *Handler) edit(ctx context.Context, app hook.Application, e *hook.Endpoi
 		if e.RequireVerified && d.Handshake == nil {
 			p.add("body.requireVerified", "can never be fulfilled: the dialect %s has no handshake", d.Name)
 		}
-	}
-	if change.url != nil {
-		e.URL = *change.url
+		if e.Transport == hook.TransportPoll && d.Name != standardDialect {
+			p.add("body.transport", "a polled endpoint gets nothing in the dialect %s: leave dialect out", d.Name)
+		}
 	}
 	if !who.isOrganisation() && e.URL != before.URL {
 		// What an application points somewhere may not reach into the organisation's networks.
 		e.PublicOnly = true
 	}
 	// A file is judged as a whole: its allow list may have changed although its endpoint has not.
-	if d != nil && (who.declaring || e.URL != before.URL || e.Dialect != before.Dialect || e.Profile != before.Profile) {
+	moved := e.URL != before.URL || e.Transport != before.Transport
+	if d != nil && (who.declaring || moved || e.Dialect != before.Dialect || e.Profile != before.Profile) {
 		httpsOnly := !h.Dev && d.Policy != nil && d.Policy(dialect.Settings(merged)).HTTPSOnly
 		if err := h.checkURL(ctx, &p, app, e, httpsOnly); err != nil {
 			return err
@@ -71,7 +80,37 @@ func (h *Handler) edit(ctx context.Context, app hook.Application, e *hook.Endpoi
 	}
 	e.UpdatedAt = h.now()
 	e.Managed = e.Managed || who.declaring
-	return p.err()
+	if err := p.err(); err != nil {
+		return err
+	}
+	return h.mayEdit(ctx, app, d, &before, e, in)
+}
+
+// mayEdit says which part of a request that is right its actor may not ask for.
+func (h *Handler) mayEdit(ctx context.Context, app hook.Application, d *dialect.Dialect, before, e *hook.Endpoint, in EndpointFields) error {
+	who := actorOf(ctx)
+	if before.Dialect != "" && (in.Secret.Set || in.Settings.Set) && secretsDiffer(d, before.Settings, e.Settings) {
+		if err := who.may(hook.ManageEndpointSecret); err != nil {
+			return err
+		}
+	}
+	if !in.FilterTypes.given() {
+		return nil
+	}
+	return h.maySubscribe(ctx, who, app, e.EventTypes)
+}
+
+// secretsDiffer says whether a secret of a dialect is not the same in two settings.
+func secretsDiffer(d *dialect.Dialect, a, b hook.Settings) bool {
+	differs := func(a, b hook.Settings) bool {
+		for name := range a {
+			if field(d, name).Secret && !slices.Equal(a[name], b[name]) {
+				return true
+			}
+		}
+		return false
+	}
+	return differs(a, b) || differs(b, a)
 }
 
 // fillEndpoint applies the members that stand for themselves.
@@ -91,6 +130,13 @@ func fillEndpoint(p *problems, e *hook.Endpoint, in EndpointFields, replace bool
 	}
 	if in.Headers.Set {
 		e.Headers = checkHeaders(p, in.Headers.Value)
+	}
+	in.Version.into(&e.Version, replace)
+	if in.Transport.Set {
+		e.Transport = hook.TransportHTTP
+		if in.Transport.Value == transportPoll {
+			e.Transport = hook.TransportPoll
+		}
 	}
 	wasDisabled := e.Disabled
 	in.Disabled.into(&e.Disabled, replace)
@@ -187,6 +233,9 @@ func (h *Handler) fillSettings(p *problems, e *hook.Endpoint, d *dialect.Dialect
 		}
 	}
 	e.Settings = own
+	if d.Name != standardDialect {
+		e.OldSecrets = nil // they are secrets of the standard dialect
+	}
 	merged := shared.Settings.Merge(own)
 	h.checkSettings(p, d, merged, dialect.Sending, false, shownAt)
 	return merged
@@ -224,8 +273,46 @@ func fillTimes(p *problems, e *hook.Endpoint, in EndpointFields, d *dialect.Dial
 	}
 }
 
+// takeUser moves user and password of an address into the header that they are sent in, which is sealed at rest and shown to
+// nobody.
+func takeUser(p *problems, e *hook.Endpoint, headersGiven bool) {
+	u, err := url.Parse(e.URL)
+	if err != nil || u.User == nil {
+		return
+	}
+	scheme, rest, _ := strings.Cut(e.URL, "//")
+	end := len(rest)
+	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
+		end = i
+	}
+	e.URL = scheme + "//" + rest[strings.LastIndexByte(rest[:end], '@')+1:]
+
+	password, _ := u.User.Password()
+	value := "Basic " + base64.StdEncoding.EncodeToString([]byte(u.User.Username()+":"+password))
+	if len(value) > maxHeaderValue {
+		p.add("body.url", "has a user and password that are too long for a header")
+		return
+	}
+	headers := maps.Clone(e.Headers)
+	if headers == nil {
+		headers = map[string]string{}
+	}
+	if removeHeader(headers, "authorization") && headersGiven {
+		p.add("body.url", "has a user and password, and headers has an authorization: give one of them")
+		return
+	}
+	headers["authorization"] = value
+	e.Headers = headers
+}
+
 // checkURL judges the address of an endpoint.
 func (h *Handler) checkURL(ctx context.Context, p *problems, app hook.Application, e *hook.Endpoint, httpsOnly bool) error {
+	if e.URL == "" {
+		if e.Transport != hook.TransportPoll {
+			p.add("body.url", "is needed: only an endpoint whose transport is poll has none")
+		}
+		return nil
+	}
 	u, problem := isHTTP(e.URL)
 	if problem != "" {
 		p.add("body.url", "%s", problem)
@@ -243,7 +330,11 @@ func (h *Handler) checkURL(ctx context.Context, p *problems, app hook.Applicatio
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		p.add("body.url", "%s", addressProblem(err, actorOf(ctx)))
+		problem := addressProblem(err, actorOf(ctx))
+		if app.ID == hook.Operational {
+			problem = addressProblem(err, actor{app: app.ID}) + "; to allow it, start the server with --operational-allow"
+		}
+		p.add("body.url", "%s", problem)
 	}
 	return nil
 }

@@ -184,9 +184,14 @@ func (h *Handler) reshape(ctx huma.Context, _ string, v any) (any, error) {
 func httpErrorOf(model *huma.ErrorModel) *apiError {
 	switch model.Status {
 	case http.StatusBadRequest:
-		detail := "the body is not a JSON document"
+		detail := "the body is not a JSON document in UTF-8"
 		if len(model.Errors) == 0 {
 			detail = "a body is needed"
+		}
+		for _, e := range model.Errors {
+			if fault, ok := strings.CutPrefix(e.Message, faultMark); ok {
+				detail = fault
+			}
 		}
 		return newError(model.Status, "bad_request", "%s", detail)
 	case http.StatusRequestEntityTooLarge:

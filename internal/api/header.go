@@ -39,7 +39,7 @@ func isSecretHeader(name string) bool {
 	return slices.ContainsFunc(secretWords, func(w string) bool { return strings.Contains(name, w) })
 }
 
-// checkHeaders returns headers by their lower-case names, and notes those that cannot be sent.
+// checkHeaders returns headers as they were given, and notes those that cannot be sent. Their names are the same in any case.
 func checkHeaders(p *problems, in map[string]string) map[string]string {
 	if len(in) == 0 {
 		return nil
@@ -48,18 +48,30 @@ func checkHeaders(p *problems, in map[string]string) map[string]string {
 		p.add("body.headers", "has %d headers; at most %d are allowed", len(in), maxHeaders)
 		return nil
 	}
-	out := make(map[string]string, len(in))
-	for name, value := range in {
+	seen := make(map[string]bool, len(in))
+	for _, name := range slices.Sorted(maps.Keys(in)) {
 		lower := strings.ToLower(name)
-		if problem := headerProblem(lower, value); problem != "" {
+		if problem := headerProblem(lower, in[name]); problem != "" {
 			p.add("body.headers."+clip(name), "%s", problem)
 		}
-		if _, twice := out[lower]; twice {
+		if seen[lower] {
 			p.add("body.headers."+clip(name), "is given twice")
 		}
-		out[lower] = value
+		seen[lower] = true
 	}
-	return out
+	return maps.Clone(in)
+}
+
+// removeHeader takes a header out whatever the case of its name, and says whether it was there.
+func removeHeader(headers map[string]string, name string) bool {
+	found := false
+	for n := range headers {
+		if strings.EqualFold(n, name) {
+			delete(headers, n)
+			found = true
+		}
+	}
+	return found
 }
 
 // checkOwnHeaders notes headers that a dialect signs in.
@@ -68,8 +80,10 @@ func checkOwnHeaders(p *problems, headers map[string]string, d *dialect.Dialect)
 		return
 	}
 	for _, name := range d.SignatureHeaders {
-		if _, ok := headers[strings.ToLower(name)]; ok {
-			p.add("body.headers."+name, "is where the dialect %s puts its signature", d.Name)
+		for own := range headers {
+			if strings.EqualFold(own, name) {
+				p.add("body.headers."+own, "is where the dialect %s puts its signature", d.Name)
+			}
 		}
 	}
 }
@@ -99,16 +113,18 @@ func isToken(s string) bool {
 }
 
 type headersOut struct {
-	Headers   map[string]string `json:"headers" doc:"Those that are no credentials, by lower-case name"`
+	Headers   map[string]string `json:"headers" doc:"Those that are no credentials"`
 	Sensitive []string          `json:"sensitive" nullable:"false" doc:"Names of those that are, whose values are never shown"`
+}
+
+type endpointHeadersIn struct {
+	_       struct{}          `json:"-" additionalProperties:"true"`
+	Headers map[string]string `json:"headers"`
 }
 
 type headersInput struct {
 	EndpointPath
-	Body struct {
-		_       struct{}          `json:"-" additionalProperties:"true"`
-		Headers map[string]string `json:"headers"`
-	} `nameHint:"EndpointHeadersIn"`
+	Body endpointHeadersIn
 }
 
 type headersPatchInput struct {
@@ -129,9 +145,7 @@ func (h *Handler) endpointHeaders() {
 	put := operation("endpoint.update-headers", http.MethodPut, path, "Replace the endpoint's own headers")
 	put.DefaultStatus = http.StatusNoContent
 	add(h, put, member, func(ctx context.Context, in *headersInput) (*struct{}, error) {
-		return nil, h.changeHeaders(ctx, &in.EndpointPath, func(p *problems, _ map[string]string) map[string]string {
-			return checkHeaders(p, in.Body.Headers)
-		})
+		return nil, h.putHeaders(ctx, &in.EndpointPath, in.Body.Headers)
 	})
 	patch := operation("endpoint.patch-headers", http.MethodPatch, path, "Change some of the endpoint's own headers")
 	patch.DefaultStatus = http.StatusNoContent
@@ -160,17 +174,23 @@ func patchHeaders(present map[string]string, in map[string]optional[string]) map
 	if out == nil {
 		out = map[string]string{}
 	}
+	for name := range in {
+		removeHeader(out, name)
+	}
 	for name, v := range in {
-		delete(out, strings.ToLower(name))
 		if v.given() {
-			out[strings.ToLower(name)] = v.Value
+			out[name] = v.Value
 		}
 	}
 	return out
 }
 
+func (h *Handler) putHeaders(ctx context.Context, path *EndpointPath, headers map[string]string) error {
+	return h.changeHeaders(ctx, path, func(p *problems, _ map[string]string) map[string]string { return checkHeaders(p, headers) })
+}
+
 func (h *Handler) changeHeaders(ctx context.Context, path *EndpointPath, change func(*problems, map[string]string) map[string]string) error {
-	_, err := h.rewrite(ctx, path, func(_ hook.Application, e *hook.Endpoint) error {
+	_, err := h.rewrite(ctx, path, h.updated, func(_ hook.Application, e *hook.Endpoint) error {
 		var p problems
 		e.Headers = change(&p, e.Headers)
 		checkOwnHeaders(&p, e.Headers, h.Dialects[e.Dialect])

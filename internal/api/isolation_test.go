@@ -1,11 +1,14 @@
 package api_test
 
 import (
+	"crypto/sha256"
 	"encoding/json"
+	"fmt"
 	"os"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/waypost/waypost/internal/hook"
 )
@@ -43,6 +46,34 @@ func operations(t testing.TB, s *server) []operation {
 		"POST /api/v1/token":                                                   `{"name":"x"}`,
 		"POST /api/v1/app/{app_id}/endpoint/{endpoint_id}/verify":              "",
 		"POST /api/v1/app/{app_id}/msg/{msg_id}/endpoint/{endpoint_id}/resend": "",
+
+		"POST /api/v1/app/{app_id}/msg/batch":                                          `{"messages":[{"eventType":"e","payload":{}}]}`,
+		"POST /api/v1/msg/broadcast":                                                   `{"eventType":"e","payload":{}}`,
+		"POST /api/v1/app/{app_id}/msg/{msg_id}/cancel":                                "",
+		"POST /api/v1/app/{app_id}/msg/{msg_id}/endpoint/{endpoint_id}/cancel":         "",
+		"POST /api/v1/app/{app_id}/poller/{endpoint_id}/consumer/{consumer_id}/commit": `{"iterator":"msg_0000000000001"}`,
+		"POST /api/v1/app/{app_id}/poller/{endpoint_id}/consumer/{consumer_id}/seek":   `{"after":"2026-01-01T00:00:00Z"}`,
+
+		"POST /api/v1/app/{app_id}/endpoint/{endpoint_id}/recover":              `{"since":"` + recently() + `"}`,
+		"POST /api/v1/app/{app_id}/endpoint/{endpoint_id}/replay-missing":       `{"since":"` + recently() + `"}`,
+		"POST /api/v1/app/{app_id}/endpoint/{endpoint_id}/bulk-replay":          `{"since":"` + recently() + `"}`,
+		"POST /api/v1/app/{app_id}/endpoint/{endpoint_id}/send-example":         `{"eventType":"described"}`,
+		"POST /api/v1/app/{app_id}/endpoint/{endpoint_id}/secret/rotate":        `{}`,
+		"POST /api/v1/operational-webhook/endpoint":                             `{"url":"https://example.com/"}`,
+		"PUT /api/v1/operational-webhook/endpoint/{endpoint_id}":                `{"url":"https://example.com/"}`,
+		"PUT /api/v1/operational-webhook/endpoint/{endpoint_id}/headers":        `{"headers":{}}`,
+		"POST /api/v1/operational-webhook/endpoint/{endpoint_id}/secret/rotate": `{}`,
+
+		"POST /api/v1/event-type":                         `{"name":"made","description":"x"}`,
+		"PUT /api/v1/event-type/{event_type_name}":        `{"description":"x"}`,
+		"PATCH /api/v1/event-type/{event_type_name}":      `{"description":"x"}`,
+		"POST /api/v1/event-type/schema/generate-example": `{"schema":{"type":"object"}}`,
+		"POST /api/v1/event-type/import/openapi":          `{"spec":{"webhooks":{"imported":{"post":{}}}}}`,
+		"POST /api/v1/auth/app-portal-access/{app_id}":    `{}`,
+		"POST /api/v1/auth/dashboard-access/{app_id}":     "",
+		"POST /api/v1/auth/app/{app_id}/expire-all":       `{}`,
+		"POST /api/v1/auth/logout":                        "",
+		"POST /api/v1/main-key/rotate":                    "",
 	}
 	var out []operation
 	for path, item := range doc.Paths {
@@ -62,6 +93,9 @@ func operations(t testing.TB, s *server) []operation {
 	return out
 }
 
+// recently is a moment that a recovery may begin at.
+func recently() string { return time.Now().Add(-time.Hour).UTC().Format(time.RFC3339) }
+
 // world is one application with something of everything in it, and what paths call it.
 type world struct {
 	app, token string
@@ -77,7 +111,15 @@ func (s *server) world(name string) world {
 	tok := s.post("/api/v1/token", object{"name": name}).want(201).json().str("id")
 	msg := s.send(app, object{})
 	attempt := s.tries(msg, ep, nil, hook.Attempt{Status: 200})[0]
+	s.advance(time.Second)
+	polled := s.ep(app, object{"transport": "poll"})
+	task := s.post(ep+"/recover", object{"since": recently()}).want(202).json().str("id")
+	s.put("/api/v1/event-type/described", object{"description": "x"}).want2xx()
+	operational := s.post("/api/v1/operational-webhook/endpoint", object{"url": goodURL}).want(201).json().str("id")
 	return world{app, token, strings.NewReplacer(
+		"/operational-webhook/endpoint/{endpoint_id}", "/operational-webhook/endpoint/"+operational,
+		"{task_id}", task, "{event_type_name}", "described",
+		"/poller/{endpoint_id}", "/poller/"+polled[strings.LastIndex(polled, "/")+1:], "{consumer_id}", "reader",
 		"{app_id}", app[strings.LastIndex(app, "/")+1:], "{endpoint_id}", ep[strings.LastIndex(ep, "/")+1:], "{source_id}", src,
 		"{msg_id}", msg, "{attempt_id}", attempt, "{profile_id}", prof, "{token_id}", tok, "{name}", "pandapon",
 	)}
@@ -128,54 +170,140 @@ func snapshot(t testing.TB, s *server, w world) string {
 	return b.String()
 }
 
-func TestWhatAnApplicationsTokenMayDoWithItsOwn(t *testing.T) {
+// ofApplications lists every operation that a token of an application may call on its own application, with the capability that
+// it needs; "" = none, not even a token. What does not stand here is the organisation's.
+var ofApplications = map[string]hook.Capability{
+	"GET /api/v1/health":       "",
+	"GET /api/v1/health/ping":  "",
+	"GET /api/v1/openapi.json": "",
+
+	"GET /api/v1/app/{app_id}":                                             hook.ViewBase,
+	"GET /api/v1/app/{app_id}/endpoint":                                    hook.ViewBase,
+	"GET /api/v1/app/{app_id}/endpoint/{endpoint_id}":                      hook.ViewBase,
+	"GET /api/v1/app/{app_id}/endpoint/{endpoint_id}/headers":              hook.ViewBase,
+	"GET /api/v1/app/{app_id}/endpoint/{endpoint_id}/stats":                hook.ViewBase,
+	"GET /api/v1/app/{app_id}/endpoint/{endpoint_id}/msg":                  hook.ViewBase,
+	"GET /api/v1/app/{app_id}/msg":                                         hook.ViewBase,
+	"GET /api/v1/app/{app_id}/msg/{msg_id}":                                hook.ViewBase,
+	"GET /api/v1/app/{app_id}/msg/{msg_id}/delivery":                       hook.ViewBase,
+	"GET /api/v1/app/{app_id}/msg/{msg_id}/endpoint":                       hook.ViewBase,
+	"GET /api/v1/app/{app_id}/msg/{msg_id}/attempt":                        hook.ViewBase,
+	"GET /api/v1/app/{app_id}/msg/{msg_id}/attempt/{attempt_id}":           hook.ViewBase,
+	"GET /api/v1/app/{app_id}/msg/{msg_id}/endpoint/{endpoint_id}/attempt": hook.ViewBase,
+	"GET /api/v1/app/{app_id}/attempt/msg/{msg_id}":                        hook.ViewBase,
+	"GET /api/v1/app/{app_id}/attempt/endpoint/{endpoint_id}":              hook.ViewBase,
+	"GET /api/v1/app/{app_id}/poller/{endpoint_id}":                        hook.ViewBase,
+	"GET /api/v1/app/{app_id}/source":                                      hook.ViewBase,
+	"GET /api/v1/app/{app_id}/source/{source_id}":                          hook.ViewBase,
+	"GET /api/v1/app/{app_id}/source/{source_id}/refused":                  hook.ViewBase,
+	"GET /api/v1/background-task":                                          hook.ViewBase,
+	"GET /api/v1/background-task/{task_id}":                                hook.ViewBase,
+	"GET /api/v1/dialect":                                                  hook.ViewBase,
+	"GET /api/v1/dialect/{name}":                                           hook.ViewBase,
+	"GET /api/v1/event-type":                                               hook.ViewBase,
+	"GET /api/v1/event-type/{event_type_name}":                             hook.ViewBase,
+	"POST /api/v1/event-type/schema/generate-example":                      hook.ViewBase,
+	"POST /api/v1/auth/logout":                                             hook.ViewBase,
+
+	"GET /api/v1/app/{app_id}/endpoint/{endpoint_id}/secret":         hook.ViewEndpointSecret,
+	"POST /api/v1/app/{app_id}/endpoint/{endpoint_id}/secret/rotate": hook.ManageEndpointSecret,
+
+	"POST /api/v1/app/{app_id}/endpoint":                        hook.ManageEndpoint,
+	"PUT /api/v1/app/{app_id}/endpoint/{endpoint_id}":           hook.ManageEndpoint,
+	"PATCH /api/v1/app/{app_id}/endpoint/{endpoint_id}":         hook.ManageEndpoint,
+	"DELETE /api/v1/app/{app_id}/endpoint/{endpoint_id}":        hook.ManageEndpoint,
+	"POST /api/v1/app/{app_id}/endpoint/{endpoint_id}/verify":   hook.ManageEndpoint,
+	"PUT /api/v1/app/{app_id}/endpoint/{endpoint_id}/headers":   hook.ManageEndpoint,
+	"PATCH /api/v1/app/{app_id}/endpoint/{endpoint_id}/headers": hook.ManageEndpoint,
+
+	"POST /api/v1/app/{app_id}/endpoint/{endpoint_id}/recover":                     hook.CreateAttempts,
+	"POST /api/v1/app/{app_id}/endpoint/{endpoint_id}/replay-missing":              hook.CreateAttempts,
+	"POST /api/v1/app/{app_id}/endpoint/{endpoint_id}/bulk-replay":                 hook.CreateAttempts,
+	"POST /api/v1/app/{app_id}/endpoint/{endpoint_id}/send-example":                hook.CreateAttempts,
+	"POST /api/v1/app/{app_id}/msg/{msg_id}/endpoint/{endpoint_id}/resend":         hook.CreateAttempts,
+	"GET /api/v1/app/{app_id}/poller/{endpoint_id}/consumer/{consumer_id}":         hook.CreateAttempts,
+	"POST /api/v1/app/{app_id}/poller/{endpoint_id}/consumer/{consumer_id}/commit": hook.CreateAttempts,
+	"POST /api/v1/app/{app_id}/poller/{endpoint_id}/consumer/{consumer_id}/seek":   hook.CreateAttempts,
+}
+
+// notOfTheOrganisation are operations that its token has no use for.
+var notOfTheOrganisation = map[string]bool{"POST /api/v1/auth/logout": true}
+
+var allCapabilities = []hook.Capability{
+	hook.ViewBase, hook.ViewEndpointSecret, hook.ManageEndpointSecret, hook.ManageTransformations, hook.CreateAttempts, hook.ManageEndpoint,
+}
+
+// TestWhoMayCallWhat walks every operation of the document, so that a new one is refused to everybody but the organisation
+// until somebody thinks about it.
+func TestWhoMayCallWhat(t *testing.T) {
 	t.Parallel()
-	allowed := map[string]bool{
-		"GET /api/v1/app/{app_id}":                                             true,
-		"POST /api/v1/app/{app_id}/endpoint":                                   true,
-		"GET /api/v1/app/{app_id}/endpoint":                                    true,
-		"GET /api/v1/app/{app_id}/endpoint/{endpoint_id}":                      true,
-		"PUT /api/v1/app/{app_id}/endpoint/{endpoint_id}":                      true,
-		"PATCH /api/v1/app/{app_id}/endpoint/{endpoint_id}":                    true,
-		"DELETE /api/v1/app/{app_id}/endpoint/{endpoint_id}":                   true,
-		"GET /api/v1/app/{app_id}/endpoint/{endpoint_id}/secret":               true,
-		"POST /api/v1/app/{app_id}/endpoint/{endpoint_id}/verify":              true,
-		"GET /api/v1/app/{app_id}/endpoint/{endpoint_id}/headers":              true,
-		"PUT /api/v1/app/{app_id}/endpoint/{endpoint_id}/headers":              true,
-		"PATCH /api/v1/app/{app_id}/endpoint/{endpoint_id}/headers":            true,
-		"GET /api/v1/app/{app_id}/msg":                                         true,
-		"GET /api/v1/app/{app_id}/msg/{msg_id}":                                true,
-		"GET /api/v1/app/{app_id}/msg/{msg_id}/delivery":                       true,
-		"GET /api/v1/app/{app_id}/msg/{msg_id}/attempt":                        true,
-		"GET /api/v1/app/{app_id}/msg/{msg_id}/attempt/{attempt_id}":           true,
-		"GET /api/v1/app/{app_id}/attempt/msg/{msg_id}":                        true,
-		"GET /api/v1/app/{app_id}/attempt/endpoint/{endpoint_id}":              true,
-		"POST /api/v1/app/{app_id}/msg/{msg_id}/endpoint/{endpoint_id}/resend": true,
-		"GET /api/v1/app/{app_id}/source":                                      true,
-		"GET /api/v1/app/{app_id}/source/{source_id}":                          true,
-		"GET /api/v1/app/{app_id}/source/{source_id}/refused":                  true,
-		"GET /api/v1/dialect":                                                  true,
-		"GET /api/v1/dialect/{name}":                                           true,
-		"GET /api/v1/health":                                                   true,
-		"GET /api/v1/health/ping":                                              true,
-		"GET /api/v1/openapi.json":                                             true,
-	}
 	s := start(t)
 	s.verdict = hook.Verification{State: hook.VerificationPassed}
-	for _, op := range operations(t, s) {
-		t.Run(op.method+" "+op.path, func(t *testing.T) {
+	other := s.world("other")
+	for i, op := range operations(t, s) {
+		name := op.method + " " + op.path
+		t.Run(name, func(t *testing.T) {
 			s := s.in(t)
-			w := s.world(strings.NewReplacer("/", "-", "{", "", "}", "").Replace(op.method + op.path))
-			a := s.call(w.token, op.method, w.names.Replace(op.path), op.body)
-			if allowed[op.method+" "+op.path] {
-				if a.status/100 != 2 {
-					t.Errorf("status %d: %s", a.status, a.text)
-				}
+			w := s.world(fmt.Sprintf("w%d", i))
+			path := w.names.Replace(op.path)
+			need, allowed := ofApplications[name]
+			if allowed && need == "" {
+				s.call("", op.method, path, op.body).want2xx()
 				return
 			}
-			a.refused(403, "permission_denied")
+			s.call("", op.method, path, op.body).refused(401, "authentication_failed")
+			s.call("wp_nonsense", op.method, path, op.body).refused(401, "authentication_failed")
+			if strings.Contains(op.path, "{app_id}") {
+				s.call(other.token, op.method, path, op.body).refused(404, "not_found")
+			}
+			if !allowed {
+				s.call(w.token, op.method, path, op.body).refused(403, "permission_denied")
+				s.call(s.capable(w, allCapabilities...), op.method, path, op.body).refused(403, "permission_denied")
+			} else {
+				others := slices.DeleteFunc(slices.Clone(allCapabilities), func(c hook.Capability) bool { return c == need })
+				s.call(s.capable(w, others...), op.method, path, op.body).refused(403, "permission_denied")
+				if need != hook.ViewBase {
+					s.call(s.capable(w, hook.ViewBase), op.method, path, op.body).refused(403, "permission_denied")
+				}
+				s.call(s.capable(w, hook.ViewBase, need), op.method, path, op.body).want2xx()
+			}
+			again := w
+			if strings.Contains(op.path, "{") { // the first call may have taken what it is about
+				again = s.world(fmt.Sprintf("again%d", i))
+			}
+			if allowed {
+				s.call(again.token, op.method, again.names.Replace(op.path), op.body).want2xx()
+				again = s.world(fmt.Sprintf("org%d", i))
+			}
+			if !notOfTheOrganisation[name] {
+				s.call(s.org, op.method, again.names.Replace(op.path), op.body).want2xx()
+			}
 		})
 	}
+}
+
+// capable makes a token of a world's application that has these capabilities only.
+func (s *server) capable(w world, list ...hook.Capability) string {
+	s.t.Helper()
+	id := must(hook.ParseID[hook.ApplicationID](w.app[len("/api/v1/app/"):]))(s.t)
+	text := fmt.Sprintf("wp_capable_%d", s.ids.Next(s.now()))
+	err := s.store.PutToken(s.t.Context(), hook.Token{
+		ID: hook.NewID[hook.TokenID](s.ids, s.now()), Hash: sha256.Sum256([]byte(text)), Name: "test", App: id, Capabilities: list,
+		CreatedAt: s.now().UTC().Truncate(time.Millisecond),
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return text
+}
+
+// want2xx fails the test unless the answer is a success.
+func (a answer) want2xx() answer {
+	a.t.Helper()
+	if a.status/100 != 2 {
+		a.t.Fatalf("%s: status %d: %s", a.what, a.status, a.text)
+	}
+	return a
 }
 
 func TestAnApplicationsTokenMayNotChooseAProfile(t *testing.T) {
@@ -213,7 +341,8 @@ func TestSecretsAreInNoAnswer(t *testing.T) {
 	}
 	for _, endpoint := range []string{ep.json().str("id"), shared.json().str("id")} {
 		names := strings.NewReplacer("{app_id}", app[strings.LastIndex(app, "/")+1:], "{endpoint_id}", endpoint, "{source_id}", src.json().str("id"),
-			"{msg_id}", msg, "{attempt_id}", attempt, "{profile_id}", prof.json().str("id"), "{token_id}", "x", "{name}", "pandapon")
+			"{msg_id}", msg, "{attempt_id}", attempt, "{profile_id}", prof.json().str("id"), "{token_id}", "x", "{name}", "pandapon",
+			"{consumer_id}", "reader", "{task_id}", "x", "{event_type_name}", "x")
 		for _, op := range operations(t, s) {
 			if op.method == "DELETE" || op.method == "PUT" && strings.HasSuffix(op.path, "/headers") {
 				continue

@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"slices"
-
-	"github.com/waypost/waypost/internal/hook"
 )
 
 // members calls f with each member of a JSON object, the value as the bytes that stand there. The document must be valid:
@@ -97,94 +95,13 @@ func skipValue(doc []byte, i int) int {
 	return i
 }
 
-// readMember reads one member of a publication. Names that it does not know are left alone, as Svix does, but for
-// those whose silence would do something else than was asked.
-func readMember(p *problems, m *hook.Message, raw *[]byte, name string, value []byte) {
-	if string(value) == "null" && name != "payload" && name != "eventType" {
-		return
-	}
-	switch name {
-	case "eventType":
-		if readText(p, "body.eventType", value, &m.EventType) && !isEventType(m.EventType) {
-			p.add("body.eventType", "must have 1 to %d bytes, without control characters or spaces around it", maxEventType)
-		}
-	case "eventId":
-		if readText(p, "body.eventId", value, &m.EventID) {
-			checkEventID(p, m.EventID)
-		}
-	case "payload":
-		if value[0] != '{' {
-			p.add("body.payload", "must be an object")
-		}
-		m.Payload = value
-	case "channels":
-		m.Channels = readNames(p, "body.channels", value, 1, maxChannels)
-	case "tags":
-		m.Tags = readNames(p, "body.tags", value, 0, maxTags)
-	case "platform":
-		if json.Unmarshal(value, &m.Platform) != nil {
-			p.add("body.platform", "must be an object of texts")
-		} else {
-			checkPlatform(p, m.Platform)
-		}
-	case "transformationsParams":
-		*raw = readRaw(p, value)
-	case "deliverAt":
-		p.add("body.deliverAt", "is not supported: messages are sent at once")
-	}
-}
-
-func checkEventID(p *problems, id string) {
-	if !isName(id, maxUID) {
-		p.add("body.eventId", "must be made of letters, digits, dash, underscore and dot, at most %d", maxUID)
-	} else if hook.LooksLikeID(id) {
-		p.add("body.eventId", "looks like one of this server's own ids; choose another")
-	}
-}
-
-func readText(p *problems, loc string, value []byte, into *string) bool {
-	if value[0] != '"' {
-		p.add(loc, "must be a text")
-		return false
-	}
-	return json.Unmarshal(value, into) == nil // a valid string
-}
-
-func readNames(p *problems, loc string, value []byte, least, most int) []string {
-	var list []channel
-	if json.Unmarshal(value, &list) != nil {
-		p.add(loc, "must be a list of texts")
-		return nil
-	}
-	if len(list) < least || len(list) > most {
-		p.add(loc, "must have %d to %d items", least, most)
-		return nil
-	}
-	for _, c := range list {
-		if !isName(string(c), maxChannel) {
-			p.add(loc, "has an item that is not made of letters, digits, dash, underscore and dot, at most %d", maxChannel)
+// elements calls f with each element of a JSON list, as the bytes that stand there. The document must be valid.
+func elements(list []byte, f func(value []byte)) {
+	for i := skipSpace(list, 1); list[i] != ']'; {
+		end := skipValue(list, i)
+		f(list[i:end])
+		if i = skipSpace(list, end); list[i] == ',' {
+			i = skipSpace(list, i+1)
 		}
 	}
-	return texts(list)
-}
-
-// readRaw reads the payload that Svix's helpers for preformatted bodies send as a text, because their JSON encoders would
-// not keep its bytes.
-func readRaw(p *problems, value []byte) []byte {
-	var params struct {
-		RawPayload *string `json:"rawPayload"`
-	}
-	if json.Unmarshal(value, &params) != nil {
-		p.add("body.transformationsParams", "must be an object")
-		return nil
-	}
-	if params.RawPayload == nil {
-		return nil
-	}
-	raw := []byte(*params.RawPayload)
-	if i := skipSpace(raw, 0); !json.Valid(raw) || raw[i] != '{' {
-		p.add("body.transformationsParams.rawPayload", "must be a JSON object")
-		return nil
-	}
-	return raw
 }

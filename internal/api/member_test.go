@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"testing"
+	"time"
 	"unicode/utf8"
 )
 
@@ -13,12 +14,13 @@ func FuzzReadMessage(f *testing.F) {
 	for _, seed := range []string{
 		`{"eventType":"e","payload":{}}`, `{"eventType":"e","payload":{"a":[1,{"b":"}\""}]},"eventId":"x","channels":["a"],"tags":[],"platform":{"a":"b"}}`,
 		`{"payload":{},"payload":{}}`, `{"eventType":"\u0065","payload":{"a":"\\"}}`, ` { "eventType" : "e" , "payload" : { } } `, `{}`, `[]`, `null`, `"`,
+		`{"eventType":"e","payload":{},"deliverAt":"2027-01-20T00:00:00Z","payloadRetentionHours":1,"application":{"name":"x"}}`,
 		`{"eventType":"e","payload":{},"transformationsParams":{"rawPayload":" {} "}}`, `{"eventType":"e","payload":{},"x":1e5,"y":true}`,
 	} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		m, err := readMessage(body)
+		m, err := readMessage(body, time.Unix(1_800_000_000, 0))
 		if err != nil {
 			return
 		}
@@ -55,4 +57,34 @@ func TestMembersAreTheBytesThatStandThere(t *testing.T) {
 			t.Errorf("%s, want %s", got[i], want[i])
 		}
 	}
+}
+
+// FuzzReadBatch holds our reader of batches against encoding/json: the same messages, as the same bytes, in the same order.
+func FuzzReadBatch(f *testing.F) {
+	for _, seed := range []string{
+		`{"messages":[{"eventType":"e","payload":{}},7,"x",[1,2],null]}`, `{"messages":[ {"a":"]}"} , {} ]}`, `{"messages":[]}`, `{"messages":{}}`,
+		`{"x":[1],"messages":[1]}`, `[]`, `{}`, `{"messages":[1],"messages":[2]}`,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		docs, err := readBatch(body)
+		if err != nil {
+			return
+		}
+		var want map[string]json.RawMessage
+		var list []json.RawMessage
+		if json.Unmarshal(body, &want) != nil || json.Unmarshal(want["messages"], &list) != nil {
+			t.Fatalf("accepts what is no batch: %q", body)
+		}
+		if len(docs) != len(list) || len(docs) == 0 || len(docs) > maxBatch {
+			t.Fatalf("%d messages, want %d: %q", len(docs), len(list), body)
+		}
+		for i := range docs {
+			if !bytes.Equal(docs[i], list[i]) {
+				t.Fatalf("message %d is %q, want %q", i, docs[i], list[i])
+			}
+			_, _ = readPosted(docs[i], time.Unix(1_800_000_000, 0)) // must not panic
+		}
+	})
 }

@@ -37,7 +37,20 @@ func TestMessageRefusals(t *testing.T) {
 		"a platform of numbers":             {`{"eventType":"e","payload":{},"platform":{"a":1}}`, "body.platform"},
 		"a platform name that is no header": {`{"eventType":"e","payload":{},"platform":{"a b":"1"}}`, "body.platform"},
 		"a platform value that is two":      {`{"eventType":"e","payload":{},"platform":{"a":"1\r\n2"}}`, "body.platform.a"},
-		"a later delivery":                  {`{"eventType":"e","payload":{},"deliverAt":"2030-01-01T00:00:00Z"}`, "body.deliverAt"},
+		"a delivery that is far off":        {`{"eventType":"e","payload":{},"deliverAt":"2093-01-01T00:00:00Z"}`, "body.deliverAt"},
+		"a delivery at no moment":           {`{"eventType":"e","payload":{},"deliverAt":"tomorrow"}`, "body.deliverAt"},
+		"a delivery at a number":            {`{"eventType":"e","payload":{},"deliverAt":1893456000}`, "body.deliverAt"},
+		"a retention of no day":             {`{"eventType":"e","payload":{},"payloadRetentionPeriod":0}`, "body.payloadRetentionPeriod"},
+		"a retention of too many days":      {`{"eventType":"e","payload":{},"payloadRetentionPeriod":91}`, "body.payloadRetentionPeriod"},
+		"a retention of half a day":         {`{"eventType":"e","payload":{},"payloadRetentionPeriod":0.5}`, "body.payloadRetentionPeriod"},
+		"a retention of a text":             {`{"eventType":"e","payload":{},"payloadRetentionPeriod":"5"}`, "body.payloadRetentionPeriod"},
+		"a retention of too many hours":     {`{"eventType":"e","payload":{},"payloadRetentionHours":2161}`, "body.payloadRetentionHours"},
+		"a retention beyond all numbers":    {`{"eventType":"e","payload":{},"payloadRetentionHours":99999999999999999999}`, "body.payloadRetentionHours"},
+		"a retention in days and hours":     {`{"eventType":"e","payload":{},"payloadRetentionHours":5,"payloadRetentionPeriod":5}`, "body.payloadRetentionHours"},
+		"a tag with a colon":                {`{"eventType":"e","payload":{},"tags":["a:b"]}`, "body.tags"},
+		"a platform with a member twice":    {`{"eventType":"e","payload":{},"platform":{"a":"1","a":"2"}}`, "body.platform.a"},
+		"a raw payload that is given twice": {`{"eventType":"e","payload":{},"transformationsParams":{"rawPayload":"{}","rawPayload":"{}"}}`, "body.transformationsParams.rawPayload"},
+		"a raw payload that is no text":     {`{"eventType":"e","payload":{},"transformationsParams":{"rawPayload":{}}}`, "body.transformationsParams"},
 		"a raw payload that is no object":   {`{"eventType":"e","payload":{},"transformationsParams":{"rawPayload":"hello"}}`, "body.transformationsParams.rawPayload"},
 		"a great many members":              {`{` + strings.Repeat(`"a":1,"`, 1) + `x":1` + manyMembers(100) + `}`, "body"},
 	} {
@@ -47,6 +60,11 @@ func TestMessageRefusals(t *testing.T) {
 			s.post(app+"/msg", c.body).wrong(c.loc)
 		})
 	}
+	t.Run("a with_content that is neither true nor false", func(t *testing.T) {
+		t.Parallel()
+		s := s.in(t)
+		s.post(app+"/msg?with_content=maybe", `{"eventType":"e","payload":{}}`).wrong("query.with_content")
+	})
 	t.Run("a body that is not UTF-8", func(t *testing.T) {
 		t.Parallel()
 		s := s.in(t)
@@ -221,13 +239,15 @@ func TestMessageListFilters(t *testing.T) {
 		"event_types=one,three":           "m3 m1",
 		"event_types=one&event_types=two": "m2 m1",
 		"event_types=none":                "",
-		"channel=x":                       "m2 m1",
-		"channel=y":                       "m2",
-		"tag=red":                         "m3 m1",
-		"tag=red&event_types=one":         "m1",
-		"before=" + middle:                "m1",
-		"after=" + middle:                 "m3",
-		"limit=1":                         "m3",
+		"event_types[]=one":               "m1",
+		"event_types[0]=one&event_types[1]=three": "m3 m1",
+		"channel=x":               "m2 m1",
+		"channel=y":               "m2",
+		"tag=red":                 "m3 m1",
+		"tag=red&event_types=one": "m1",
+		"before=" + middle:        "m1",
+		"after=" + middle:         "m3",
+		"limit=1":                 "m3",
 	} {
 		var got []string
 		for _, m := range s.get(app + "/msg?" + query).want(200).json().list("data") {

@@ -12,10 +12,11 @@ import (
 	"github.com/waypost/waypost/internal/hook"
 )
 
-// Bounds of what people name things. The pattern and the lengths of uids, event ids and channels are Svix's; event
-// types are wider here, since a platform's own names are kept verbatim.
+// Bounds of what people name things. The patterns and the lengths of uids, event ids, channels and tags are Svix's;
+// event types are wider here, since a platform's own names are kept verbatim.
 const (
 	namePattern     = `^[a-zA-Z0-9\-_.]+$`
+	channelPattern  = `^[a-zA-Z0-9\-_.:]+$`
 	maxUID          = 256
 	maxChannel      = 128
 	maxEventType    = 256
@@ -43,6 +44,14 @@ func isName(s string, limit int) bool {
 	return true
 }
 
+// isChannel says whether a text may name a channel: as a name, but colons may stand in it too.
+func isChannel(s string) bool {
+	return isName(strings.ReplaceAll(s, ":", "."), maxChannel)
+}
+
+// isTag says whether a text may name a tag.
+func isTag(s string) bool { return isName(s, maxChannel) }
+
 // isEventType says whether a text may name a type of event.
 func isEventType(s string) bool {
 	return s != "" && len(s) <= maxEventType && isText(s) && strings.TrimSpace(s) == s
@@ -59,11 +68,21 @@ type uid string
 // Schema has the pattern and the length.
 func (uid) Schema(huma.Registry) *huma.Schema { return nameSchema(maxUID) }
 
-// channel is the name of a channel or a tag.
+// channel is the name of a channel.
 type channel string
 
 // Schema has the pattern and the length.
-func (channel) Schema(huma.Registry) *huma.Schema { return nameSchema(maxChannel) }
+func (channel) Schema(huma.Registry) *huma.Schema {
+	s := nameSchema(maxChannel)
+	s.Pattern = channelPattern
+	return s
+}
+
+// tag is the name of a tag.
+type tag string
+
+// Schema has the pattern and the length.
+func (tag) Schema(huma.Registry) *huma.Schema { return nameSchema(maxChannel) }
 
 // eventType is the name of a type of event.
 type eventType string

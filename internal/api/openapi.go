@@ -19,7 +19,7 @@ const root = "/api/v1"
 const documentVersion = "1.0.0"
 
 func (h *Handler) humaConfig() huma.Config {
-	format := huma.Format{Marshal: marshal, Unmarshal: json.Unmarshal}
+	format := huma.Format{Marshal: marshal, Unmarshal: unmarshal}
 	return huma.Config{
 		OpenAPI: &huma.OpenAPI{
 			OpenAPI: "3.1.0",
@@ -82,7 +82,10 @@ func operation(name, method, path, summary string) huma.Operation {
 func add[I, O any](h *Handler, op huma.Operation, who access, fn handler[I, O], behind ...func(huma.Context, func(huma.Context))) {
 	h.prepare(&op, who)
 	if who != anyone {
-		op.Middlewares = append(huma.Middlewares{h.guard(who)}, behind...)
+		op.Middlewares = append(huma.Middlewares{h.guard(op.OperationID, op.Method, who)}, behind...)
+		if op.Method == http.MethodPost {
+			op.Parameters = append(op.Parameters, idempotencyParam())
+		}
 	}
 	huma.Register(h.huma, op, func(ctx context.Context, in *I) (*O, error) {
 		out, err := fn(ctx, in)

@@ -32,7 +32,7 @@ func (o *optional[T]) UnmarshalJSON(b []byte) error {
 // Schema is the value's own, or null.
 func (optional[T]) Schema(r huma.Registry) *huma.Schema {
 	s := *huma.SchemaFromType(r, reflect.TypeFor[T]())
-	s.Nullable = true
+	s.Nullable = s.Type != "" // one that is made of others says so itself
 	return &s
 }
 

@@ -98,10 +98,11 @@ func (h *Handler) createProfile(ctx context.Context, in *profileCreateInput) (*o
 	if err := h.fillProfile(&prof, in.Body); err != nil {
 		return nil, err
 	}
-	if err := h.Store.CreateProfile(ctx, prof); err != nil {
+	out := h.showProfile(prof)
+	if err := h.Store.CreateProfile(answering(ctx, http.StatusCreated, out), prof); err != nil {
 		return nil, named(err, profileExists)
 	}
-	return &output[profileOut]{h.showProfile(prof)}, nil
+	return &output[profileOut]{out}, nil
 }
 
 func (h *Handler) updateProfile(ctx context.Context, in *profileUpdateInput) (*output[profileOut], error) {

@@ -51,10 +51,6 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		r.Body = http.MaxBytesReader(aw, r.Body, h.MaxBody+1)
 	}
-	if r.Method == http.MethodPost && r.Header.Get("Idempotency-Key") != "" {
-		h.answerOnce(aw, r)
-		return
-	}
 	h.mux.ServeHTTP(aw, r)
 }
 

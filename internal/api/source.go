@@ -176,10 +176,11 @@ func (h *Handler) createSource(ctx context.Context, in *sourceCreateInput) (*out
 	if err := h.fillSource(ctx, &s, in.Body.SourceFields); err != nil {
 		return nil, err
 	}
-	if err := h.Store.CreateSource(ctx, s); err != nil {
+	out := h.showSource(s)
+	if err := h.Store.CreateSource(answering(ctx, http.StatusCreated, out), s); err != nil {
 		return nil, named(err, sourceExists)
 	}
-	return &output[sourceOut]{h.showSource(s)}, nil
+	return &output[sourceOut]{out}, nil
 }
 
 func (h *Handler) updateSource(ctx context.Context, in *sourceUpdateInput) (*output[sourceOut], error) {
@@ -301,8 +302,9 @@ func (h *Handler) rotateDoor(ctx context.Context, in *rotateDoorInput) (*output[
 		return nil, conflict("%d old doors are still open; wait until one has closed, or rotate with overlapSeconds 0", maxOldDoors)
 	}
 	s.Door, s.OldDoors, s.UpdatedAt = door, old, now
-	if err := h.Store.UpdateSource(ctx, s); err != nil {
+	out := h.showSource(s)
+	if err := h.Store.UpdateSource(answering(ctx, http.StatusOK, out), s); err != nil {
 		return nil, named(err, doorTaken)
 	}
-	return &output[sourceOut]{h.showSource(s)}, nil
+	return &output[sourceOut]{out}, nil
 }

@@ -16,8 +16,7 @@ const (
 	tokenPrefix = "wp_"
 	tokenBytes  = 32
 
-	tokensPath   = "/token"
-	tokenPattern = http.MethodPost + " " + root + tokensPath
+	tokensPath = "/token"
 )
 
 type tokenIn struct {
@@ -33,12 +32,18 @@ type tokenOut struct {
 	Managed   bool       `json:"managed" doc:"Given by configuration"`
 	CreatedAt time.Time  `json:"createdAt"`
 	ExpiresAt *time.Time `json:"expiresAt"`
-	Token     string     `json:"token,omitempty" doc:"The token itself, in the answer to its creation only"`
+
+	Capabilities []hook.Capability `json:"capabilities" doc:"What it may do; null = everything that a token of its kind may"`
+	FeatureFlags []string          `json:"featureFlags" doc:"That it holds beside those of its application; null = it was not made for the portal"`
+	SessionID    *string           `json:"sessionId"`
+
+	Token string `json:"token,omitempty" doc:"The token itself, in the answer to its creation only"`
 }
 
 func showToken(t hook.Token) tokenOut {
 	return tokenOut{
 		ID: t.ID.String(), Name: t.Name, App: pointer(t.App.String()), Managed: t.Managed, CreatedAt: t.CreatedAt.UTC(), ExpiresAt: pointer(t.ExpiresAt),
+		Capabilities: t.Capabilities, FeatureFlags: t.FeatureFlags, SessionID: pointer(t.Session),
 	}
 }
 
@@ -95,14 +100,20 @@ func (h *Handler) createToken(ctx context.Context, in *tokenCreateInput) (*outpu
 			return nil, invalidRequest(wrong("body.expiresAt", "lies in the past"))
 		}
 	}
+	text := newTokenText(&t)
+	out := showToken(t)
+	out.Token = text
+	if err := h.Store.PutToken(answering(ctx, http.StatusCreated, out), t); err != nil {
+		return nil, err
+	}
+	return &output[tokenOut]{out}, nil
+}
+
+// newTokenText makes the text of a token, of which only the hash is stored.
+func newTokenText(t *hook.Token) string {
 	b := make([]byte, tokenBytes)
 	_, _ = rand.Read(b) // never fails: crypto/rand ends the process instead
 	text := tokenPrefix + strings.TrimRight(base64.URLEncoding.EncodeToString(b), "=")
 	t.Hash = sha256.Sum256([]byte(text))
-	if err := h.Store.PutToken(ctx, t); err != nil {
-		return nil, err
-	}
-	out := showToken(t)
-	out.Token = text
-	return &output[tokenOut]{out}, nil
+	return text
 }

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"net/http"
 	"reflect"
 	"time"
 
@@ -36,7 +37,7 @@ func (h *Handler) verifyEndpoint(ctx context.Context, in *EndpointPath) (*output
 // keepVerification writes what came of a handshake, unless what was verified is no longer what is there.
 func (h *Handler) keepVerification(ctx context.Context, verified hook.Endpoint, v hook.Verification) (hook.Endpoint, error) {
 	path := &EndpointPath{AppPath{verified.App.String()}, verified.ID.String()}
-	return h.rewrite(ctx, path, func(_ hook.Application, e *hook.Endpoint) error {
+	return h.rewrite(ctx, path, h.verified, func(_ hook.Application, e *hook.Endpoint) error {
 		if needsVerification(verified, *e) {
 			return conflict("the endpoint was changed while it was being verified: try again")
 		}
@@ -46,6 +47,11 @@ func (h *Handler) keepVerification(ctx context.Context, verified hook.Endpoint, 
 		}
 		return nil
 	})
+}
+
+// verified is the carry of a verification's answer.
+func (h *Handler) verified(ctx context.Context, _ hook.Application, _, after *hook.Endpoint) context.Context {
+	return answering(ctx, http.StatusOK, h.showEndpoint(*after))
 }
 
 // needsVerification says whether a handshake with the one says nothing of the other.

@@ -36,6 +36,7 @@ type App struct {
 	door     *ingest.Door
 	api      *api.Handler
 	metrics  *metrics
+	rotation *rotation
 	life     *life
 
 	public, admin net.Listener
@@ -98,28 +99,24 @@ func (a *App) Token() string { return a.token }
 // start is one straight line on purpose: the order is the order of dependencies, and the teardown is its reverse.
 func (a *App) start(ctx context.Context) error {
 	o, now := a.o, time.Now()
-	key, err := mainKey(o)
-	if err != nil {
-		return err
-	}
-	sealer, err := store.NewSealer(key)
-	if err != nil {
-		return err
-	}
 	// The sockets come first: from here on connections queue in the kernel, however long the store takes to open.
+	var err error
 	if a.public, a.admin, err = listeners(o); err != nil {
 		return err
 	}
 	a.teardown.push("listeners", func(context.Context) error { return ignoreClosed(errors.Join(a.public.Close(), a.admin.Close())) })
 
-	a.store, err = sqlite.Open(ctx, sqlite.Options{
-		Dir: o.Data, Sealer: sealer, Changed: a.changed, Log: o.Log, LowWater: uint64(o.LowWater),
+	var keys mainKeys
+	a.store, keys, err = openStore(ctx, o, sqlite.Options{
+		Changed: a.changed, Log: o.Log, LowWater: uint64(o.LowWater),
 		VFS: o.Faults.VFS, FreeSpace: o.Faults.FreeSpace, Faults: o.Faults.Store,
 	})
 	if err != nil {
 		return fmt.Errorf("open the store: %w", err)
 	}
 	a.teardown.push("store", func(context.Context) error { return a.store.Close() })
+	a.rotation = newRotation(o, a.store, keys)
+	a.teardown.push("main key", a.rotation.stop)
 	highest, err := a.store.HighestID(ctx)
 	if err != nil {
 		return err
@@ -131,11 +128,10 @@ func (a *App) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	seed, err := seedKey(key)
-	if err != nil {
+	if err := a.allowOperator(ctx, now); err != nil {
 		return err
 	}
-	a.engine = a.newEngine(client, seed)
+	a.engine = a.newEngine(client)
 	if a.door, err = a.newDoor(); err != nil {
 		return err
 	}
@@ -158,6 +154,7 @@ func (a *App) start(ctx context.Context) error {
 	}
 	a.teardown.push("engine", a.engine.Stop)
 	a.teardown.push("front door's books", func(context.Context) error { return a.door.Close() })
+	a.rotation.resume()
 	a.serve("admin", a.admin, a.adminMux(), nil)
 	proxies, _ := ParsePrefixes(o.TrustedProxies) // validated
 	a.serve("public", a.public, a.publicMux(), newCrowd(maxPerClient, proxies, o.Log).changed)
@@ -208,12 +205,19 @@ func (a *App) client() (*egress.Client, error) {
 	return egress.New(o), nil
 }
 
-func (a *App) newEngine(client *egress.Client, seed []byte) *engine.Engine {
+func (a *App) newEngine(client *egress.Client) *engine.Engine {
 	return engine.New(engine.Options{
-		Store: a.store, Dialects: a.dialects, Egress: client, IDs: a.ids, SeedKey: hook.NewSecret(string(seed)), Log: a.o.Log,
+		Store: a.store, Dialects: a.dialects, Egress: client, IDs: a.ids, SeedKey: hook.NewSecret(string(a.store.Seed())), Log: a.o.Log,
 		Observe: a.metrics.attempted, Broken: a.giveUp, Workers: a.o.Workers,
 		KeepMessages: max(a.o.Retention, 0), KeepPayloads: a.o.PayloadRetention,
 		SweepEvery: a.o.Faults.SweepEvery, Faults: a.o.Faults.Engine,
+	})
+}
+
+// allowOperator tells the store, and so the engine, which private networks the operator's own endpoints may reach.
+func (a *App) allowOperator(ctx context.Context, now time.Time) error {
+	return a.store.UpdateApplication(ctx, hook.Application{
+		ID: hook.Operational, Name: "operational", AllowCIDRs: a.o.OperationalAllow, CreatedAt: now, UpdatedAt: now,
 	})
 }
 
@@ -228,7 +232,7 @@ func (a *App) newDoor() (*ingest.Door, error) {
 func (a *App) newAPI(client *egress.Client) *api.Handler {
 	return api.New(api.Options{
 		Store: a.store, Dialects: a.dialects, IDs: a.ids, PublicURL: a.o.PublicURL, Dev: a.o.Dev, MaxBody: a.o.MaxBody, Log: a.o.Log,
-		Accepting: a.accepting,
+		Accepting: a.accepting, OperationalAllow: a.o.OperationalAllow, MainKey: a.rotation.now, RotateMainKey: a.rotation.begin,
 		CheckURL: func(ctx context.Context, url string, allow []string) error {
 			prefixes, err := ParsePrefixes(allow)
 			if err != nil {

@@ -233,15 +233,7 @@ func TestProfilesAreForTheOrganisationOnly(t *testing.T) {
 func beat(t *testing.T, dir string, at time.Time) {
 	t.Helper()
 	o := quiet(dir).Defaults()
-	key, err := mainKey(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	sealer, err := store.NewSealer(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	db, err := sqlite.Open(t.Context(), sqlite.Options{Dir: dir, Sealer: sealer})
+	db, _, err := openStore(t.Context(), o, sqlite.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

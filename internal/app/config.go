@@ -2,11 +2,13 @@ package app
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -27,15 +29,31 @@ type File struct {
 
 // Declared are the things that a configuration file declares. They are marked managed and overwritten at start.
 type Declared struct {
+	EventTypes   []DeclaredEventType   `yaml:"event_types"`
 	Profiles     []DeclaredProfile     `yaml:"profiles"`
 	Applications []DeclaredApplication `yaml:"applications"`
 }
 
 // Empty says whether nothing is declared.
-func (d Declared) Empty() bool { return len(d.Profiles)+len(d.Applications) == 0 }
+func (d Declared) Empty() bool { return len(d.EventTypes)+len(d.Profiles)+len(d.Applications) == 0 }
+
+// nouns are the keys of the file that declare things.
+var nouns = []string{"event_types", "profiles", "applications"}
 
 // line is where a thing stands in the file.
 type line int
+
+// DeclaredEventType is an event type by its name.
+type DeclaredEventType struct {
+	line
+	Name         string     `yaml:"name"`
+	Description  string     `yaml:"description"`
+	Group        string     `yaml:"group"`
+	FeatureFlags []string   `yaml:"feature_flags"`
+	Schemas      schemaText `yaml:"schemas"`
+	Deprecated   bool       `yaml:"deprecated"`
+	Archived     bool       `yaml:"archived"`
+}
 
 // DeclaredProfile is a profile by its uid.
 type DeclaredProfile struct {
@@ -49,13 +67,15 @@ type DeclaredProfile struct {
 // DeclaredApplication is an application by its uid, with what belongs to it.
 type DeclaredApplication struct {
 	line
-	UID          string             `yaml:"uid"`
-	Name         string             `yaml:"name"`
-	AllowCIDRs   []string           `yaml:"allow_cidrs"`
-	ThrottleRate int                `yaml:"throttle_rate"`
-	Metadata     map[string]string  `yaml:"metadata"`
-	Sources      []DeclaredSource   `yaml:"sources"`
-	Endpoints    []DeclaredEndpoint `yaml:"endpoints"`
+	UID            string             `yaml:"uid"`
+	Name           string             `yaml:"name"`
+	AllowCIDRs     []string           `yaml:"allow_cidrs"`
+	ThrottleRate   int                `yaml:"throttle_rate"`
+	FeatureFlags   *[]string          `yaml:"feature_flags"` // nil = not restricted
+	EnforceSchemas bool               `yaml:"enforce_schemas"`
+	Metadata       map[string]string  `yaml:"metadata"`
+	Sources        []DeclaredSource   `yaml:"sources"`
+	Endpoints      []DeclaredEndpoint `yaml:"endpoints"`
 }
 
 // DeclaredSource is a source by its uid.
@@ -77,6 +97,7 @@ type DeclaredEndpoint struct {
 	line
 	UID             string            `yaml:"uid"`
 	URL             string            `yaml:"url"`
+	Transport       string            `yaml:"transport"`
 	Description     string            `yaml:"description"`
 	EventTypes      []string          `yaml:"event_types"`
 	Channels        []string          `yaml:"channels"`
@@ -93,6 +114,13 @@ type DeclaredEndpoint struct {
 	Paused          bool              `yaml:"paused"`
 	RequireVerified bool              `yaml:"require_verified"`
 	Metadata        map[string]string `yaml:"metadata"`
+}
+
+// UnmarshalYAML notes the line beside the rest.
+func (d *DeclaredEventType) UnmarshalYAML(n *yaml.Node) error {
+	type plain DeclaredEventType
+	d.line = line(n.Line)
+	return n.Decode((*plain)(d))
 }
 
 // UnmarshalYAML notes the line beside the rest.
@@ -135,6 +163,29 @@ func (d *duration) UnmarshalYAML(n *yaml.Node) error {
 	return nil
 }
 
+// schemaText is an object of version → JSON Schema: written in YAML, or as a text that is JSON and keeps its bytes.
+type schemaText json.RawMessage
+
+func (s *schemaText) UnmarshalYAML(n *yaml.Node) error {
+	if n.Kind == yaml.ScalarNode {
+		if !json.Valid([]byte(n.Value)) {
+			return fmt.Errorf("line %d: schemas must be versions and their JSON Schemas, in YAML or as a text in JSON", n.Line)
+		}
+		*s = schemaText(n.Value)
+		return nil
+	}
+	var v map[string]any
+	if err := n.Decode(&v); err != nil {
+		return err
+	}
+	text, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("line %d: schemas: every name within must be a text: put numbers in quotation marks", n.Line)
+	}
+	*s = text
+	return nil
+}
+
 // settingValues reads each setting as one value or a list of values.
 type settingValues hook.Settings
 
@@ -167,8 +218,7 @@ func (s *settingValues) UnmarshalYAML(n *yaml.Node) error {
 	return nil
 }
 
-// ReadFile reads a configuration file. options are the names that its top level may hold beside profiles and
-// applications; env resolves ${NAME}. Every error names the file and the line.
+// ReadFile reads a configuration file. options are the names that its top level may hold beside what it declares; env resolves ${NAME}. Every error names the file and the line.
 func ReadFile(path string, options []string, env func(string) (string, bool)) (File, error) {
 	text, err := readSmallFile(path, maxConfigFile)
 	if errors.Is(err, os.ErrNotExist) {
@@ -177,9 +227,14 @@ func ReadFile(path string, options []string, env func(string) (string, bool)) (F
 	if err != nil {
 		return File{}, fmt.Errorf("read configuration: %w", err)
 	}
+	return ParseFile(path, text, options, env)
+}
+
+// ParseFile is ReadFile for a text that was read already; name is what errors call it.
+func ParseFile(name string, text []byte, options []string, env func(string) (string, bool)) (File, error) {
 	f, err := parseFile(text, options, env)
 	if err != nil {
-		return File{}, fmt.Errorf("%s: %w", path, err)
+		return File{}, fmt.Errorf("%s: %w", name, err)
 	}
 	return f, nil
 }
@@ -206,7 +261,7 @@ func parseFile(text []byte, options []string, env func(string) (string, bool)) (
 	declared := &yaml.Node{Kind: yaml.MappingNode, Line: root.Line}
 	for i := 0; i+1 < len(root.Content); i += 2 {
 		name, value := root.Content[i], root.Content[i+1]
-		if name.Value == "profiles" || name.Value == "applications" {
+		if slices.Contains(nouns, name.Value) {
 			declared.Content = append(declared.Content, name, value)
 			continue
 		}
@@ -230,8 +285,8 @@ func (f *File) option(name, value *yaml.Node, options []string) error {
 		known = known || o == flag
 	}
 	if !known {
-		return fmt.Errorf("line %d: unknown key %q; the top level may hold profiles, applications, %s", name.Line,
-			name.Value, strings.ReplaceAll(strings.Join(options, ", "), "-", "_"))
+		return fmt.Errorf("line %d: unknown key %q; the top level may hold %s, %s", name.Line,
+			name.Value, strings.Join(nouns, ", "), strings.ReplaceAll(strings.Join(options, ", "), "-", "_"))
 	}
 	if _, twice := f.Server[flag]; twice {
 		return fmt.Errorf("line %d: %s is set twice", name.Line, name.Value)

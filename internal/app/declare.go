@@ -16,13 +16,38 @@ import (
 // declare writes what the configuration file declares: things that are missing are created, others overwritten, nothing
 // is removed. It goes through the API's own handler, so that a file is judged by the same rules as a request.
 func (a *App) declare(ctx context.Context) error {
-	d := declarer{handler: a.api, ctx: api.Declaring(ctx)}
+	d := declarer{ctx: api.Declaring(ctx), request: within(a.api)}
+	return d.all(a.o.Declared)
+}
+
+// Request makes one request of the API, whose path begins behind /api/v1, and returns what was answered.
+type Request func(ctx context.Context, method, path string, body []byte) (status int, answer []byte, err error)
+
+// declarer makes things as they are declared, by requests to the API: of this process, or of another.
+type declarer struct {
+	ctx     context.Context
+	request Request
+	dry     bool           // nothing is written
+	told    func(Declares) // told of each thing before it is written; nil = nobody asks, and nothing is compared
+}
+
+func (d declarer) all(all Declared) error {
 	seen := uids{}
-	for _, p := range a.o.Declared.Profiles {
-		if err := seen.add("profile", p.UID, p.line); err != nil {
+	for _, t := range all.EventTypes {
+		if err := seen.add("event type", "name", t.Name, t.line); err != nil {
 			return err
 		}
-		err := d.put(named("", p.line, "profile "+p.UID), "/profile", p.UID, map[string]any{
+		name := thing{"event type", "event type " + t.Name, t.line}
+		if err := d.put(name, "/event-type/"+url.PathEscape(t.Name), t.body()); err != nil {
+			return err
+		}
+	}
+	seen = uids{}
+	for _, p := range all.Profiles {
+		if err := seen.add("profile", "uid", p.UID, p.line); err != nil {
+			return err
+		}
+		err := d.make(thing{"profile", "profile " + p.UID, p.line}, "/profile", p.UID, map[string]any{
 			"uid": p.UID, "name": or(p.Name, p.UID), "dialect": p.Dialect, "settings": given(p.Settings),
 		})
 		if err != nil {
@@ -30,8 +55,8 @@ func (a *App) declare(ctx context.Context) error {
 		}
 	}
 	seen = uids{}
-	for _, p := range a.o.Declared.Applications {
-		if err := seen.add("application", p.UID, p.line); err != nil {
+	for _, p := range all.Applications {
+		if err := seen.add("application", "uid", p.UID, p.line); err != nil {
 			return err
 		}
 		if err := d.application(p); err != nil {
@@ -41,43 +66,55 @@ func (a *App) declare(ctx context.Context) error {
 	return nil
 }
 
-// declarer makes requests to the API in this process.
-type declarer struct {
-	handler http.Handler
-	ctx     context.Context
+func (t DeclaredEventType) body() map[string]any {
+	b := map[string]any{
+		"description": t.Description, "groupName": nil, "featureFlags": null(t.FeatureFlags), "deprecated": t.Deprecated,
+		"archived": t.Archived, "schemas": nil,
+	}
+	if t.Group != "" {
+		b["groupName"] = t.Group
+	}
+	if len(t.Schemas) > 0 {
+		b["schemas"] = json.RawMessage(t.Schemas)
+	}
+	return b
 }
 
 func (d declarer) application(p DeclaredApplication) error {
 	name, path := "application "+p.UID, "/app/"+url.PathEscape(p.UID)
-	_, err := d.call(named("", p.line, name), http.MethodPut, path, map[string]any{
+	var flags any
+	if p.FeatureFlags != nil {
+		flags = list(*p.FeatureFlags)
+	}
+	err := d.put(thing{"application", name, p.line}, path, map[string]any{
 		"uid": p.UID, "name": or(p.Name, p.UID), "allowCidrs": list(p.AllowCIDRs), "metadata": object(p.Metadata),
-		"throttleRate": positive(p.ThrottleRate),
+		"throttleRate": positive(p.ThrottleRate), "featureFlags": flags, "enforceSchemas": p.EnforceSchemas,
 	})
 	if err != nil {
 		return err
 	}
 	seen := uids{}
 	for _, s := range p.Sources {
-		if err := seen.add(name+": source", s.UID, s.line); err != nil {
+		if err := seen.add(name+": source", "uid", s.UID, s.line); err != nil {
 			return err
 		}
-		if err := d.source(named(name, s.line, "source "+s.UID), path+"/source", s); err != nil {
+		if err := d.source(thing{"source", name + ", source " + s.UID, s.line}, path+"/source", s); err != nil {
 			return err
 		}
 	}
 	seen = uids{}
 	for _, e := range p.Endpoints {
-		if err := seen.add(name+": endpoint", e.UID, e.line); err != nil {
+		if err := seen.add(name+": endpoint", "uid", e.UID, e.line); err != nil {
 			return err
 		}
-		if err := d.put(named(name, e.line, "endpoint "+e.UID), path+"/endpoint", e.UID, e.body()); err != nil {
+		if err := d.make(thing{"endpoint", name + ", endpoint " + e.UID, e.line}, path+"/endpoint", e.UID, e.body()); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (d declarer) source(name, path string, s DeclaredSource) error {
+func (d declarer) source(name thing, path string, s DeclaredSource) error {
 	body := map[string]any{
 		"uid": s.UID, "name": or(s.Name, s.UID), "settings": given(s.Settings), "allowFrom": null(s.AllowFrom), "disabled": s.Disabled,
 	}
@@ -91,35 +128,42 @@ func (d declarer) source(name, path string, s DeclaredSource) error {
 		body["verifyUntil"] = s.VerifyUntil
 	}
 	one := path + "/" + url.PathEscape(s.UID)
-	text, err := d.call(name, http.MethodGet, one, nil)
-	if isNotFound(err) {
+	text, err := d.present(name, one)
+	if err != nil {
+		return err
+	}
+	if text == nil {
 		if s.Door != "" {
 			body["door"] = s.Door
 		}
-		_, err = d.call(name, http.MethodPost, path, body)
-		return err
-	}
-	if err != nil {
-		return err
+		return d.write(name, http.MethodPost, path, one, body, nil)
 	}
 	var present struct{ Door string }
 	if err := json.Unmarshal(text, &present); err != nil {
 		return err
 	}
 	// A door that the file changes is rotated: platforms know the old one, and changing it in their consoles takes time.
-	if s.Door != "" && s.Door != present.Door {
+	if s.Door != "" && s.Door != present.Door && !d.dry {
 		if _, err := d.call(name, http.MethodPost, one+"/rotate-door", map[string]any{"door": s.Door}); err != nil {
 			return err
 		}
 	}
-	_, err = d.call(name, http.MethodPut, one, body)
-	return err
+	return d.write(name, http.MethodPut, one, one, body, text, s.doorChange(present.Door)...)
+}
+
+// doorChange says in what the door differs from the present one.
+func (s DeclaredSource) doorChange(present string) []string {
+	if s.Door == "" || s.Door == present {
+		return nil
+	}
+	return []string{"door"}
 }
 
 func (e DeclaredEndpoint) body() map[string]any {
 	b := map[string]any{
 		"uid": e.UID, "url": e.URL, "description": e.Description, "filterTypes": null(e.EventTypes), "channels": null(e.Channels),
 		"headers": object(e.Headers), "metadata": object(e.Metadata), "disabled": e.Disabled, "paused": e.Paused,
+		"transport": or(e.Transport, "http"),
 		"requireVerified": e.RequireVerified, "throttleRate": positive(e.ThrottleRate), "concurrency": positive(e.Concurrency),
 		"timeoutMs": positive(int(time.Duration(e.Timeout).Milliseconds())), "format": or(string(e.Format), "payload"), "retrySchedule": nil,
 	}
@@ -142,39 +186,84 @@ func (e DeclaredEndpoint) body() map[string]any {
 	return b
 }
 
-// put creates a thing or overwrites it.
-func (d declarer) put(name, path, uid string, body map[string]any) error {
+// make creates a thing by a POST, or overwrites it.
+func (d declarer) make(name thing, path, uid string, body map[string]any) error {
 	one := path + "/" + url.PathEscape(uid)
-	_, err := d.call(name, http.MethodGet, one, nil)
+	present, err := d.present(name, one)
 	switch {
-	case isNotFound(err):
-		_, err = d.call(name, http.MethodPost, path, body)
-	case err == nil:
-		_, err = d.call(name, http.MethodPut, one, body)
+	case err != nil:
+		return err
+	case present == nil:
+		return d.write(name, http.MethodPost, path, one, body, nil)
 	}
+	return d.write(name, http.MethodPut, one, one, body, present)
+}
+
+// put creates a thing or overwrites it, by a PUT in both cases.
+func (d declarer) put(name thing, one string, body map[string]any) error {
+	var present []byte
+	if d.told != nil {
+		var err error
+		if present, err = d.present(name, one); err != nil {
+			return err
+		}
+	}
+	return d.write(name, http.MethodPut, one, one, body, present)
+}
+
+// present returns a thing as the API shows it, nil when there is none.
+func (d declarer) present(name thing, one string) ([]byte, error) {
+	text, err := d.call(name, http.MethodGet, one, nil)
+	if isNotFound(err) {
+		return nil, nil
+	}
+	return text, err
+}
+
+// write tells what is done to a thing and does it. one is the thing's own path; changed are differences that are known
+// already.
+func (d declarer) write(name thing, method, path, one string, body map[string]any, present []byte, changed ...string) error {
+	if d.told != nil {
+		fields, err := d.compare(one, body, present)
+		if err != nil {
+			return err
+		}
+		d.told(declares(name, present, append(changed, fields...)))
+	}
+	if d.dry {
+		return nil
+	}
+	_, err := d.call(name, method, path, body)
 	return err
 }
 
 // uids are those that were declared so far on one level, with their lines.
 type uids map[string]line
 
-func (u uids) add(what, uid string, at line) error {
+func (u uids) add(what, key, uid string, at line) error {
 	if uid == "" {
-		return &ConfigError{fmt.Sprintf("line %d: %s: has no uid", at, what)}
+		return &ConfigError{fmt.Sprintf("line %d: %s: has no %s", at, what, key)}
 	}
 	if first, twice := u[uid]; twice {
-		return &ConfigError{fmt.Sprintf("line %d: %s: the uid %s is that of line %d already", at, what, uid, first)}
+		return &ConfigError{fmt.Sprintf("line %d: %s: the %s %s is that of line %d already", at, what, key, uid, first)}
 	}
 	u[uid] = at
 	return nil
 }
 
-// named says where a thing stands in the file and what it is.
-func named(parent string, at line, name string) string {
-	if parent != "" {
-		name = parent + ", " + name
+// thing is something declared.
+type thing struct {
+	noun string
+	name string // with the names of what it belongs to
+	line line   // 0 = it does not stand in the file
+}
+
+// String says where it stands in the file and what it is.
+func (t thing) String() string {
+	if t.line == 0 {
+		return t.name
 	}
-	return fmt.Sprintf("line %d: %s", at, name)
+	return fmt.Sprintf("line %d: %s", t.line, t.name)
 }
 
 // ConfigError says that the configuration is wrong, and where.
@@ -206,23 +295,37 @@ func isNotFound(err error) bool {
 	return ok && e.status == http.StatusNotFound
 }
 
-func (d declarer) call(name, method, path string, in map[string]any) ([]byte, error) {
-	body, err := json.Marshal(in)
+func (d declarer) call(name fmt.Stringer, method, path string, in map[string]any) ([]byte, error) {
+	var body []byte
+	if in != nil {
+		var err error
+		if body, err = json.Marshal(in); err != nil {
+			return nil, err
+		}
+	}
+	status, answer, err := d.request(d.ctx, method, path, body)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	req, err := http.NewRequestWithContext(d.ctx, method, "/api/v1"+path, bytes.NewReader(body))
-	if err != nil {
-		return nil, err
+	if status >= 300 {
+		return nil, &declareError{name.String(), status, refusalText(answer)}
 	}
-	req.RequestURI = req.URL.RequestURI()
-	req.Header.Set("Content-Type", "application/json")
-	answer := &answer{header: http.Header{}, status: http.StatusOK}
-	d.handler.ServeHTTP(answer, req)
-	if answer.status >= 300 {
-		return nil, &declareError{name, answer.status, refusalText(answer.body.Bytes())}
+	return answer, nil
+}
+
+// within makes requests of a handler in this process.
+func within(h http.Handler) Request {
+	return func(ctx context.Context, method, path string, body []byte) (int, []byte, error) {
+		req, err := http.NewRequestWithContext(ctx, method, "/api/v1"+path, bytes.NewReader(body))
+		if err != nil {
+			return 0, nil, err
+		}
+		req.RequestURI = req.URL.RequestURI()
+		req.Header.Set("Content-Type", "application/json")
+		a := &answer{header: http.Header{}, status: http.StatusOK}
+		h.ServeHTTP(a, req)
+		return a.status, a.body.Bytes(), nil
 	}
-	return answer.body.Bytes(), nil
 }
 
 // refusalText turns the API's error bodies into one line.

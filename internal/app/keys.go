@@ -1,46 +1,99 @@
 package app
 
 import (
-	"crypto/hkdf"
+	"context"
 	"crypto/rand"
-	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/waypost/waypost/internal/store"
+	"github.com/waypost/waypost/internal/store/sqlite"
 )
 
-const mainKeyFile = "main.key"
+// The files of the main key in the data folder.
+const (
+	mainKeyFile = "main.key"
+	nextKeyFile = "main.key.next" // the key that a rotation goes to: see rotation
+)
 
-// mainKey returns the main key: from the options, else from <data>/main.key, which is made when it is missing and the
+// mainKeys are what a store is opened with.
+type mainKeys struct {
+	now     *store.Sealer
+	before  *store.Sealer // the key that a rotation leaves; nil = there is none
+	inFiles bool          // they stand in the data folder, and not in the options
+}
+
+// readMainKeys returns the main keys: from the options, else from <data>/main.key, which is made when it is missing and the
 // folder holds no store yet.
-func mainKey(o Options) ([]byte, error) {
+func readMainKeys(o Options) (k mainKeys, err error) {
 	if o.MainKey != "" {
-		return parseMainKey(o.MainKey)
-	}
-	path := filepath.Join(o.Data, mainKeyFile)
-	text, err := readSmallFile(path, 4096)
-	if err == nil {
-		key, err := parseMainKey(strings.TrimSpace(string(text)))
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", path, err)
+		if k.now, err = sealerOf(o.MainKey); err == nil && o.OldMainKey != "" {
+			k.before, err = sealerOf(o.OldMainKey)
 		}
-		return key, nil
+		return k, err
 	}
-	if !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("read main key: %w", err)
+	present, err := readKeyFile(filepath.Join(o.Data, mainKeyFile))
+	if err != nil {
+		return k, err
+	}
+	next, err := readKeyFile(filepath.Join(o.Data, nextKeyFile))
+	switch {
+	case err != nil:
+		return k, err
+	case next != nil:
+		return mainKeys{next, present, true}, nil
+	case present != nil:
+		return mainKeys{present, nil, true}, nil
 	}
 	if _, err := os.Stat(filepath.Join(o.Data, storeFile)); err == nil {
-		return nil, fmt.Errorf("the store in %s has no main key beside it: put %s back, or set WAYPOST_MAIN_KEY; without it the stored secrets cannot be read", o.Data, mainKeyFile)
+		return k, fmt.Errorf("the store in %s has no main key beside it: put %s back, or set WAYPOST_MAIN_KEY; without it the stored secrets cannot be read", o.Data, mainKeyFile)
 	}
-	return makeMainKey(path, o.Log)
+	k.now, err = makeMainKey(filepath.Join(o.Data, mainKeyFile))
+	if err == nil {
+		o.Log.Warn("made a main key: back it up apart from the data, or secrets in a restored backup cannot be read", "file", filepath.Join(o.Data, mainKeyFile))
+	}
+	return mainKeys{now: k.now, inFiles: true}, err
+}
+
+// readKeyFile returns the key in a file, nil when there is no file.
+func readKeyFile(path string) (*store.Sealer, error) {
+	text, err := readSmallFile(path, 4096)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read main key: %w", err)
+	}
+	s, err := sealerOf(strings.TrimSpace(string(text)))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return s, nil
+}
+
+func sealerOf(text string) (*store.Sealer, error) {
+	key, err := parseMainKey(text)
+	if err != nil {
+		return nil, err
+	}
+	return store.NewSealer(key)
+}
+
+// openStore opens the store of the data folder with its main keys. so says the rest.
+func openStore(ctx context.Context, o Options, so sqlite.Options) (*sqlite.DB, mainKeys, error) {
+	k, err := readMainKeys(o)
+	if err != nil {
+		return nil, k, err
+	}
+	so.Dir, so.Sealer, so.OldSealer = o.Data, k.now, k.before
+	db, err := sqlite.Open(ctx, so)
+	return db, k, err
 }
 
 // NewMainKey draws a main key, in base64.
@@ -53,7 +106,8 @@ func NewMainKey() string {
 // NewToken draws a bearer token.
 func NewToken() string { return "wp_" + strings.ToLower(rand.Text()) }
 
-func makeMainKey(path string, log *slog.Logger) ([]byte, error) {
+// makeMainKey makes a key and keeps it in a new file.
+func makeMainKey(path string) (*store.Sealer, error) {
 	text := NewMainKey()
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, fmt.Errorf("make the data folder: %w", err)
@@ -61,8 +115,7 @@ func makeMainKey(path string, log *slog.Logger) ([]byte, error) {
 	if err := writeDurably(path, []byte(text+"\n")); err != nil {
 		return nil, fmt.Errorf("write main key: %w", err)
 	}
-	log.Warn("made a main key: back it up apart from the data, or secrets in a restored backup cannot be read", "file", path)
-	return parseMainKey(text)
+	return sealerOf(text)
 }
 
 // writeDurably writes a new file that survives a power cut once it returns. The file appears under its name when it is
@@ -80,11 +133,16 @@ func writeDurably(path string, content []byte) error {
 	if err := os.Link(part, path); err != nil { // unlike a rename, it never replaces a file
 		return err
 	}
-	dir, err := os.Open(filepath.Dir(path))
+	return errors.Join(os.Remove(part), syncFolder(filepath.Dir(path)))
+}
+
+// syncFolder makes the names in a folder survive a power cut.
+func syncFolder(path string) error {
+	dir, err := os.Open(filepath.Clean(path))
 	if err != nil {
 		return err
 	}
-	return errors.Join(os.Remove(part), dir.Sync(), dir.Close())
+	return errors.Join(dir.Sync(), dir.Close())
 }
 
 func parseMainKey(text string) ([]byte, error) {
@@ -96,9 +154,4 @@ func parseMainKey(text string) ([]byte, error) {
 		}
 	}
 	return nil, fmt.Errorf("a main key is %d bytes in base64 or hex: make one with `waypost keygen main-key`", store.MainKeySize)
-}
-
-// seedKey is the key from which the ids and nonces of outgoing messages are drawn: see dialect.Outbound.Seed.
-func seedKey(main []byte) ([]byte, error) {
-	return hkdf.Key(sha256.New, main, nil, "waypost/outbound-seed/1", 32)
 }

@@ -10,31 +10,25 @@ import (
 	"time"
 
 	"github.com/waypost/waypost/internal/hook"
-	"github.com/waypost/waypost/internal/store"
 	"github.com/waypost/waypost/internal/store/sqlite"
 )
 
 // offline opens the store of a stopped server. It makes nothing: a folder without a store is an error.
-func offline(ctx context.Context, o Options) (*sqlite.DB, error) {
+func offline(ctx context.Context, o Options) (*sqlite.DB, mainKeys, error) {
 	o = o.Defaults()
+	if err := errors.Join(o.validateKeys()...); err != nil {
+		return nil, mainKeys{}, err
+	}
 	if _, err := os.Stat(filepath.Join(o.Data, storeFile)); errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("%s holds no store", o.Data)
+		return nil, mainKeys{}, fmt.Errorf("%s holds no store", o.Data)
 	}
-	key, err := mainKey(o)
-	if err != nil {
-		return nil, err
-	}
-	sealer, err := store.NewSealer(key)
-	if err != nil {
-		return nil, err
-	}
-	return sqlite.Open(ctx, sqlite.Options{Dir: o.Data, Sealer: sealer, LowWater: 1})
+	return openStore(ctx, o, sqlite.Options{LowWater: 1, Faults: o.Faults.Store})
 }
 
 // CreateToken makes a token in the store of a stopped server: for an application by id or uid, or for the organisation
 // when app is "". until zero = for ever.
 func CreateToken(ctx context.Context, o Options, name, app string, until time.Time) (token string, err error) {
-	st, err := offline(ctx, o)
+	st, _, err := offline(ctx, o)
 	if err != nil {
 		return "", err
 	}
@@ -61,7 +55,7 @@ func CreateToken(ctx context.Context, o Options, name, app string, until time.Ti
 
 // Backup copies the store of a stopped server into a new file.
 func Backup(ctx context.Context, o Options, path string) (err error) {
-	st, err := offline(ctx, o)
+	st, _, err := offline(ctx, o)
 	if err != nil {
 		return err
 	}

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/waypost/waypost/internal/engine"
+	"github.com/waypost/waypost/internal/store"
 	"github.com/waypost/waypost/internal/store/sqlite"
 )
 
@@ -33,6 +34,8 @@ type Options struct {
 
 	Token   string // organisation token; "" = made at the first start and printed once
 	MainKey string // 32 bytes in base64 or hex; "" = <data>/main.key, made at the first start
+	// OldMainKey is the main key before MainKey: with both, the store is rotated from it to MainKey.
+	OldMainKey string
 
 	MaxBody          int64         // bytes of a push or API request; default 1 MiB
 	Retention        time.Duration // how long messages are kept; default 30 days, negative = for ever
@@ -41,7 +44,9 @@ type Options struct {
 	StopTimeout      time.Duration // how long a stop waits for what is in flight; default 20 s
 	Workers          int           // attempts under way at once; default 256
 	Node             int           // 0 to 1023, part of the ids; default 0
-	EgressCA         string        // file of further root certificates for endpoints; "" = the system's alone
+	// OperationalAllow are private networks that operational webhooks may reach, as addresses or CIDRs; default none.
+	OperationalAllow []string
+	EgressCA         string // file of further root certificates for endpoints; "" = the system's alone
 
 	// Dev allows endpoints on loopback and callback URLs without https. It is for a laptop.
 	Dev bool
@@ -122,14 +127,13 @@ func (o Options) Validate() error {
 	if _, err := ParsePrefixes(o.TrustedProxies); err != nil {
 		bad("trusted-proxy", "%v", err)
 	}
+	if _, err := ParsePrefixes(o.OperationalAllow); err != nil {
+		bad("operational-allow", "%v", err)
+	}
 	if o.Token != "" && len(o.Token) < minToken {
 		bad("token", "has %d characters; at least %d are needed: make one with `waypost keygen token`", len(o.Token), minToken)
 	}
-	if o.MainKey != "" {
-		if _, err := parseMainKey(o.MainKey); err != nil {
-			bad("main-key", "%v", err)
-		}
-	}
+	errs = append(errs, o.validateKeys()...)
 	if o.MaxBody < 1024 || o.MaxBody > 64<<20 {
 		bad("max-body", "must be between 1024 and %d bytes", 64<<20)
 	}
@@ -149,6 +153,27 @@ func (o Options) Validate() error {
 		bad("workers", "must be 1 to 100000")
 	}
 	return errors.Join(errs...)
+}
+
+// validateKeys says what is wrong with the main keys.
+func (o Options) validateKeys() (errs []error) {
+	keys := map[string]*store.Sealer{}
+	for name, text := range map[string]string{"main-key": o.MainKey, "main-key-old": o.OldMainKey} {
+		if text == "" {
+			continue
+		}
+		var err error
+		if keys[name], err = sealerOf(text); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", name, err))
+		}
+	}
+	switch now, before := keys["main-key"], keys["main-key-old"]; {
+	case o.OldMainKey != "" && o.MainKey == "":
+		errs = append(errs, errors.New("main-key-old: is given without main-key: set WAYPOST_MAIN_KEY to the new key"))
+	case now != nil && now.Same(before):
+		errs = append(errs, errors.New("main-key-old: is the same key as main-key: set WAYPOST_MAIN_KEY to a new one, or take WAYPOST_MAIN_KEY_OLD away"))
+	}
+	return errs
 }
 
 const minToken = 20

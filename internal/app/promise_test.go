@@ -15,7 +15,6 @@ import (
 
 	"github.com/waypost/waypost/internal/hook"
 	"github.com/waypost/waypost/internal/proof"
-	"github.com/waypost/waypost/internal/store"
 	"github.com/waypost/waypost/internal/store/sqlite"
 )
 
@@ -367,11 +366,7 @@ func (s *station) planned(appID, key, eventType string, at time.Time) hook.Messa
 			s.t.Fatal(err)
 		}
 	}
-	main, err := mainKey(Options{Data: s.dir}.Defaults())
-	fatal(err)
-	sealer, err := store.NewSealer(main)
-	fatal(err)
-	db, err := sqlite.Open(s.t.Context(), sqlite.Options{Dir: s.dir, Sealer: sealer, LowWater: 1 << 20})
+	db, _, err := openStore(s.t.Context(), Options{Data: s.dir}.Defaults(), sqlite.Options{LowWater: 1 << 20})
 	fatal(err)
 	id, err := hook.ParseID[hook.ApplicationID](appID)
 	fatal(err)

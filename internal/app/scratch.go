@@ -139,7 +139,7 @@ func (f *watchedFile) SetPowersafeOverwrite(on bool)  { vfsutil.WrapSetPowersafe
 // StoredPayloads reads the payloads of an application's messages from the store of a stopped server. The slice that see
 // gets is its own.
 func StoredPayloads(ctx context.Context, o Options, app string, see func(payload []byte)) (err error) {
-	st, err := offline(ctx, o)
+	st, _, err := offline(ctx, o)
 	if err != nil {
 		return err
 	}

@@ -48,7 +48,8 @@ func faultsOf(text string) (f app.Faults) {
 			f.VFS = failingDisk(&badDisk{VFS: vfs.Find(""), badSync: n})
 		case "full":
 			f.VFS = failingDisk(&badDisk{VFS: vfs.Find(""), fullFrom: n})
-		case "before-commit", "after-commit", "after-send", "migration", "retention":
+		case "before-commit", "after-commit", "after-send", "migration", "retention",
+			sqlite.AtReseal, app.AtKeyMade, app.AtKeyBegun, app.AtKeyResealed, app.AtKeySwapped:
 			points[name] = n
 		default:
 			demand(fmt.Errorf("there is no fault %q", name))

@@ -28,7 +28,7 @@ type serverFlags struct {
 
 // secretFlags may stand in the environment and in the file, but not on the command line, which every user of the
 // machine can read.
-var secretFlags = []string{"token", "main-key"}
+var secretFlags = []string{"token", "main-key", "main-key-old"}
 
 func (f *serverFlags) register(fs *pflag.FlagSet) {
 	f.Options = f.Options.Defaults()
@@ -47,12 +47,14 @@ func (f *serverFlags) register(fs *pflag.FlagSet) {
 	fs.Var(span{&f.StopTimeout}, "stop-timeout", "how long a stop waits for what is in flight")
 	fs.IntVar(&f.Workers, "workers", 256, "deliveries under way at once")
 	fs.IntVar(&f.Node, "node", 0, "number of this node, 0 to 1023; part of the ids")
+	fs.StringSliceVar(&f.OperationalAllow, "operational-allow", nil, "private address or `CIDR` that operational webhooks may reach; may be repeated")
 	fs.StringVar(&f.EgressCA, "egress-ca", "", "`FILE` with further root certificates for endpoints")
 	fs.BoolVar(&f.Dev, "dev", false, "for a laptop: endpoints may be on loopback and need no https")
 	fs.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
 	fs.StringVar(&f.logFormat, "log-format", "text", "text or json")
 	fs.StringVar(&f.Token, "token", "", "organisation token")
 	fs.StringVar(&f.MainKey, "main-key", "", "main key")
+	fs.StringVar(&f.OldMainKey, "main-key-old", "", "main key before")
 	for _, name := range secretFlags {
 		_ = fs.MarkHidden(name) // shown in docs as environment only
 	}

@@ -35,5 +35,6 @@ func (t *target) client(s Streams) (*client, error) {
 func (t *target) options(s Streams) app.Options {
 	o := app.Options{Data: t.data}
 	o.MainKey, _ = s.Env("WAYPOST_MAIN_KEY")
+	o.OldMainKey, _ = s.Env("WAYPOST_MAIN_KEY_OLD")
 	return o
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -33,11 +34,18 @@ func (e *Engine) fly(f *flight) (next *flight) {
 		return nil
 	}
 	m, err := e.message(ctx, f)
+	if err == nil && m.Expired {
+		err = e.withdrawExpired(ctx, f)
+	}
 	if err != nil {
 		if !e.storeFailed(err) && ctx.Err() == nil {
 			e.o.Log.Warn("a message could not be read, will try again", "message", f.Delivery.Message.String(), "err", err)
 		}
 		e.returnJob(f, errorPause)
+		return nil
+	}
+	if m.Expired {
+		e.returnJob(f, 0)
 		return nil
 	}
 	r, ruled := e.prepare(ctx, f, m)
@@ -52,7 +60,7 @@ func (e *Engine) fly(f *flight) (next *flight) {
 		e.returnJob(f, 0)
 		return nil
 	}
-	return e.landed(f, e.judged(f, m, ruled))
+	return e.landed(f, m, e.judged(f, m, ruled))
 }
 
 // message returns the job's message: from memory on its first attempt, else from the store. One that is gone is marked as
@@ -68,14 +76,17 @@ func (e *Engine) message(ctx context.Context, f *flight) (*hook.Message, error) 
 	return &m, err
 }
 
+// withdrawExpired cancels what can never be sent, because its message has no content any more.
+func (e *Engine) withdrawExpired(ctx context.Context, f *flight) error {
+	_, err := e.o.Store.Cancel(ctx, f.Delivery.App, f.Delivery.Message, f.Delivery.Endpoint, time.Now())
+	return err
+}
+
 // prepare makes the request. A ruling means that there is none: something is wrong on our side and may be mended before the
 // next attempt, or the message can never be sent to this endpoint.
 func (e *Engine) prepare(ctx context.Context, f *flight, m *hook.Message) (r egress.Request, ruled *ruling) {
 	defer e.survive(f, &ruled)
-	switch {
-	case m.Expired:
-		return r, &ruling{verdict: hook.Refuse, reason: "the content of the message was removed by retention"}
-	case f.target.problem != "":
+	if f.target.problem != "" {
 		return r, &ruling{verdict: hook.Retry, reason: f.target.problem}
 	}
 	r, err := e.request(ctx, f.target, m, time.Now())
@@ -89,23 +100,25 @@ func (e *Engine) prepare(ctx context.Context, f *flight, m *hook.Message) (r egr
 }
 
 // begin is the moment at which an attempt starts. It does not start when the configuration has changed since the job was
-// taken, or when the engine stops: the job then goes back.
+// taken, when the job was withdrawn, or when the engine stops: the job then goes back.
 //
 // To disable an endpoint is to cancel what waits for it. That must not happen to received messages, whether their source
 // still exists or not: the platform believes them delivered and will not repeat them.
 func (e *Engine) begin(f *flight, m *hook.Message) bool {
 	e.mu.Lock()
 	l := f.lane
-	may := f.gen == l.gen && e.phase == started && e.broken == nil
+	may := f.gen == l.gen && l.hand[f.key()] == f && e.phase == started && e.broken == nil
+	if may {
+		f.at = time.Now()
+		f.rates.begin(f.at)
+	}
 	l.receives = l.receives || m.Source != 0
 	f.spared = l.receives || f.target.receives
 	e.mu.Unlock()
 	if !may {
 		e.returnJob(f, 0)
-		return false
 	}
-	f.at = time.Now()
-	return true
+	return may
 }
 
 // attempt sends the request and judges the answer, within the deadline.
@@ -231,12 +244,13 @@ func retryAfter(h http.Header, now time.Time) time.Duration {
 }
 
 // landed hands an outcome to the recorder, and returns the next job for the goroutine that made the attempt.
-func (e *Engine) landed(f *flight, o *outcome) (next *flight) {
+func (e *Engine) landed(f *flight, m *hook.Message, o *outcome) (next *flight) {
 	now := time.Now()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	l := f.lane
 	e.land(f)
+	o.Events = e.notices(f, m, &o.Outcome, now)
 	o.Health = e.health(l, f.target, o, now)
 	if o.Attempt.Verdict == hook.Success && f.Trigger == hook.Manual {
 		o.withdraws = e.withdraw(l, f.scheduled())
@@ -250,21 +264,24 @@ func (e *Engine) landed(f *flight, o *outcome) (next *flight) {
 	return next
 }
 
-// withdraw keeps the scheduled attempt of a message that a resend has delivered from being made: it is taken off the queue
-// and stays in hand, because to the store it is pending until the resend is recorded. false means that it is in hand
-// already, under way or withdrawn.
+// withdraw keeps the scheduled attempt of a message that a resend has delivered from being made: it is taken off the queue,
+// or off a flight that has not begun, and stays in hand, because to the store it is pending until the resend is recorded.
+// false means that it has begun, or is held back already.
 func (e *Engine) withdraw(l *lane, k key) bool {
-	if _, ok := l.hand[k]; !ok {
-		l.hand[k] = struct{}{}
+	f, inHand := l.hand[k]
+	switch {
+	case !inHand:
 		e.hand++
-		return true
-	}
-	for i := range l.queue {
-		if j := &l.queue[i]; j.key() == k {
-			e.release(j)
-			l.queue = append(l.queue[:i:i], l.queue[i+1:]...)
-			return true
+	case f != nil && !f.at.IsZero():
+		return false
+	case f == nil:
+		i := slices.IndexFunc(l.queue, func(j job) bool { return j.key() == k })
+		if i < 0 {
+			return false
 		}
+		e.release(&l.queue[i])
+		l.queue = slices.Delete(l.queue, i, i+1)
 	}
-	return false
+	l.hand[k] = nil
+	return true
 }

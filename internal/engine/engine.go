@@ -147,8 +147,9 @@ type Engine struct {
 	cached  int // bytes
 	config  int // counts changes of the configuration
 	sources map[hook.SourceID]*source
-	apps    map[hook.ApplicationID]*appRate
+	apps    map[hook.ApplicationID]*throttle
 	outbox  outbox
+	tasks   tasks
 }
 
 type phase int
@@ -168,7 +169,8 @@ func New(o Options) *Engine {
 		lanes:   map[hook.EndpointID]*lane{},
 		shares:  map[hook.ApplicationID]*share{},
 		sources: map[hook.SourceID]*source{},
-		apps:    map[hook.ApplicationID]*appRate{},
+		apps:    map[hook.ApplicationID]*throttle{},
+		tasks:   tasks{some: make(chan struct{}, 1)},
 	}
 	e.outbox.some.L = &e.mu
 	e.flights, e.abort = context.WithCancel(context.Background())
@@ -182,8 +184,12 @@ func (e *Engine) Start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	tasks, err := e.o.Store.RunningTasks(ctx)
+	if err != nil {
+		return err
+	}
 	if e.o.Faults.NoRescue {
-		pending = nil
+		pending, tasks = nil, nil
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -200,20 +206,22 @@ func (e *Engine) Start(ctx context.Context) error {
 	}
 	e.running.Go(e.record)
 	e.running.Go(e.sweep)
+	e.tasks.add(tasks...)
+	e.running.Go(e.runTasks)
 	e.dispatch(now)
 	return nil
 }
 
 // Changed is told what the store did, before the call that did it returns. It does not block. When it has returned, no
-// new attempt starts for an endpoint that was disabled, paused or deleted; one whose request has begun ends and is
-// recorded.
+// new attempt starts for an endpoint that was disabled, paused or deleted, nor of what was canceled; one whose request has
+// begun ends and is recorded.
 //
 // Accepted messages are kept until their first attempt: nobody may change them.
 func (e *Engine) Changed(c store.Change) {
 	if c.Broken != nil {
 		e.fail(c.Broken)
 	}
-	if len(c.Accepted) == 0 && !c.Config && c.Resend == 0 {
+	if len(c.Accepted) == 0 && !c.Config && c.Resend == 0 && len(c.Canceled) == 0 && c.Task == 0 {
 		return
 	}
 	e.mu.Lock()
@@ -224,6 +232,12 @@ func (e *Engine) Changed(c store.Change) {
 	}
 	for i := range c.Accepted {
 		e.offer(&c.Accepted[i], now)
+	}
+	for _, w := range c.Canceled {
+		e.cancel(w, now)
+	}
+	if c.Task != 0 {
+		e.tasks.add(c.Task)
 	}
 	if c.Resend != 0 {
 		l := e.lane(c.Resend)

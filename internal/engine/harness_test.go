@@ -314,6 +314,20 @@ func (w *world) attempts(ep hook.Endpoint) []hook.Attempt {
 	return l.Items
 }
 
+// allAttempts is attempts, however many there are.
+func (w *world) allAttempts(ep hook.Endpoint) (all []hook.Attempt) {
+	w.t.Helper()
+	for p := (store.Page{Limit: 250}); ; {
+		l, err := w.db.Attempts(context.Background(), ep.App, store.AttemptFilter{Endpoint: ep.ID}, p)
+		w.must(err)
+		all = append(all, l.Items...)
+		if l.Done {
+			return all
+		}
+		p.After = l.Last
+	}
+}
+
 func (w *world) counts() store.Counts {
 	w.t.Helper()
 	c, err := w.db.Counts(context.Background())

@@ -63,7 +63,7 @@ func (e *Engine) health(l *lane, t *target, o *outcome, now time.Time) *hook.End
 		t.failingSince = time.Time{}
 		return &hook.EndpointHealth{}
 	case v == hook.Gone:
-		return e.disable(l, since, "the endpoint said that it is gone: "+o.Attempt.Reason)
+		return e.disable(l, t, now, "the endpoint said that it is gone: "+o.Attempt.Reason)
 	case !o.exhausted:
 		return nil
 	case since.IsZero() || now.Sub(since) > 2*e.o.DisableAfter:
@@ -71,14 +71,22 @@ func (e *Engine) health(l *lane, t *target, o *outcome, now time.Time) *hook.End
 		t.failingSince = now
 		return &hook.EndpointHealth{FailingSince: now}
 	case t.policy.AutoDisable && !o.flight.spared && now.Sub(since) >= e.o.DisableAfter:
-		return e.disable(l, since, "messages have run out of attempts since "+since.UTC().Format(time.RFC3339)+" without one success")
+		return e.disable(l, t, now, "messages have run out of attempts since "+since.UTC().Format(time.RFC3339)+" without one success")
 	}
 	return nil
 }
 
 // disable stops an endpoint here at once; the record of the attempt does it for good.
-func (e *Engine) disable(l *lane, since time.Time, reason string) *hook.EndpointHealth {
+func (e *Engine) disable(l *lane, t *target, now time.Time, reason string) *hook.EndpointHealth {
 	l.asleep = true
 	e.clearQueue(l)
-	return &hook.EndpointHealth{FailingSince: since, Disable: true, Reason: reason}
+	h := &hook.EndpointHealth{FailingSince: t.failingSince, Disable: true, Reason: reason}
+	if t.Endpoint.App != hook.Operational {
+		since := t.failingSince
+		if since.IsZero() {
+			since = now
+		}
+		h.Events = []hook.Accept{e.notice(t, now).Disabled(&t.Endpoint, since)}
+	}
+	return h
 }

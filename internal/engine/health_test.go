@@ -297,6 +297,48 @@ func TestAnEndpointThatFailsForDaysIsDisabled(t *testing.T) {
 			}
 		})
 	})
+	t.Run("and the clock begins anew when failures were far apart", func(t *testing.T) {
+		in(t, nil, func(w *world) {
+			w.answer(status(500))
+			ep := w.endpoint("a", quick)
+			w.publish(1, nil)
+			time.Sleep(11 * day)
+			w.close()
+			w.open()
+			for d := range 5 {
+				w.publish(1, nil)
+				time.Sleep(day)
+				got := w.stored(ep)
+				if got.Disabled || got.FailingSince.Sub(w.begin).Truncate(time.Second) != 11*day+time.Minute {
+					t.Errorf("on day %d: disabled %v, failing since %v", d, got.Disabled, got.FailingSince)
+				}
+			}
+			w.publish(1, nil)
+			time.Sleep(day)
+			if !w.stored(ep).Disabled {
+				t.Error("not disabled five days later")
+			}
+		})
+	})
+	t.Run("not with a success that somebody asked for", func(t *testing.T) {
+		in(t, nil, func(w *world) {
+			w.answer(status(500))
+			ep := w.endpoint("a", quick)
+			first := w.publish(1, nil)[0]
+			time.Sleep(4 * day)
+			w.answer(status(200))
+			resend(w, first, ep)
+			settled()
+			w.answer(status(500))
+			w.publish(1, nil)
+			time.Sleep(2 * day)
+			w.publish(1, nil)
+			time.Sleep(day)
+			if got := w.stored(ep); got.Disabled || got.FailingSince.Sub(w.begin).Truncate(time.Second) != 4*day+time.Minute {
+				t.Errorf("disabled %v, failing since %v", got.Disabled, got.FailingSince)
+			}
+		})
+	})
 	t.Run("not over a restart either, nor forgotten by it", func(t *testing.T) {
 		in(t, nil, func(w *world) {
 			w.answer(status(500))

@@ -2,9 +2,8 @@ package engine
 
 import (
 	"container/heap"
+	"slices"
 	"time"
-
-	"golang.org/x/time/rate"
 
 	"github.com/waypost/waypost/internal/hook"
 )
@@ -12,7 +11,8 @@ import (
 // job is one attempt to be made.
 type job struct {
 	hook.Work
-	msg *message // nil = to be loaded
+	msg  *message // nil = to be loaded
+	told bool     // the operator was told that the message fails, after Work was read or by this
 }
 
 // key names a job within its lane.
@@ -35,27 +35,31 @@ type message struct {
 
 // lane is an endpoint with work. All of it is guarded by the engine's lock.
 //
-// A delivery in hand (queued, in flight, or not yet recorded) is in the set hand and is not taken twice, although the
-// store returns it again until its outcome is recorded.
+// A delivery in hand (queued, in flight, or not yet recorded) is in hand and is not taken twice, although the store
+// returns it again until its outcome is recorded. A flight whose job is no longer its own has been withdrawn: it does not
+// begin.
 type lane struct {
 	id    hook.EndpointID
 	queue []job
-	hand  map[key]struct{}
+	hand  map[key]*flight // nil = it is queued, or held back until a resend of its message is recorded
 
-	more     bool             // the store may hold due work that is not in hand
-	wish     bool             // among it a resend, which does not wait for the queue to drain
-	next     time.Time        // when something else falls due; zero = nothing known
-	filling  bool             // the store is being asked
-	recorded map[key]struct{} // while it is: what was recorded meanwhile, and its answer may still hold
+	more     bool                        // the store may hold due work that is not in hand
+	wish     bool                        // among it a resend, which does not wait for the queue to drain
+	next     time.Time                   // when something else falls due; zero = nothing known
+	filling  bool                        // the store is being asked
+	recorded map[key]bool                // while it is: what was recorded meanwhile, and its answer may still hold; told or not
+	canceled map[hook.MessageID]struct{} // likewise
 
 	target *target // nil = to be loaded
 	gen    int     // counts changes of the configuration: what was begun under an earlier one is not sent
 	asleep bool    // paused, disabled or not verified: until the configuration changes
 
+	resent bool // the last job taken off the queue was a resend
+
 	flying int
 	judged int       // attempts that are over and not yet recorded: a crash would repeat them
 	pause  time.Time // nothing is started before
-	rate   *rate.Limiter
+	rate   *throttle
 	breaker
 
 	proven   bool   // somebody answered there, as far as this lane remembers
@@ -73,7 +77,7 @@ type lane struct {
 func (e *Engine) lane(id hook.EndpointID) *lane {
 	l := e.lanes[id]
 	if l == nil {
-		l = &lane{id: id, hand: map[key]struct{}{}, index: -1}
+		l = &lane{id: id, hand: map[key]*flight{}, index: -1}
 		e.lanes[id] = l
 	}
 	return l
@@ -84,6 +88,26 @@ func (l *lane) dueAt(t time.Time) {
 	if !t.IsZero() && (l.next.IsZero() || t.Before(l.next)) {
 		l.next = t
 	}
+}
+
+// pop takes the next job off the queue: a resend first, because a person may wait for it, but none directly after another
+// while something else is queued, because there may be many.
+func (l *lane) pop() job {
+	i := 0
+	if l.resent {
+		i = max(slices.IndexFunc(l.queue, func(j job) bool { return j.Trigger == hook.Scheduled }), 0)
+	}
+	j := l.queue[i]
+	l.resent = j.Trigger == hook.Manual
+	if i > 0 {
+		l.queue = slices.Delete(l.queue, i, i+1)
+		return j
+	}
+	l.queue[0] = job{}
+	if l.queue = l.queue[1:]; len(l.queue) == 0 {
+		l.queue = nil
+	}
+	return j
 }
 
 // empty says that nothing is known to be done for it.
@@ -158,6 +182,9 @@ type ring[T any] struct {
 }
 
 func (r *ring[T]) len() int { return len(r.list) - r.head }
+
+// at returns the i-th of the list.
+func (r *ring[T]) at(i int) T { return r.list[r.head+i] }
 
 func (r *ring[T]) push(v T) {
 	if r.head > 64 && r.head > len(r.list)/2 {

@@ -162,9 +162,9 @@ func (e *Engine) setAside(o *outcome, err error) {
 func (e *Engine) recorded(o *outcome, now time.Time) {
 	l := o.flight.lane
 	l.judged--
-	e.outOfHand(l, o.flight.key())
+	e.outOfHand(l, o.flight.key(), o.flight.told)
 	if o.withdraws {
-		e.outOfHand(l, o.flight.scheduled())
+		e.outOfHand(l, o.flight.scheduled(), false)
 	}
 	if o.Attempt.Trigger == hook.Scheduled && o.Outcome.Delivery.State == hook.Pending {
 		l.dueAt(o.Outcome.Delivery.NextAt)
@@ -173,14 +173,14 @@ func (e *Engine) recorded(o *outcome, now time.Time) {
 }
 
 // outOfHand drops a key whose state in the store has just changed. An answer of the store that is on its way may not know
-// that yet.
-func (e *Engine) outOfHand(l *lane, k key) {
+// that yet, nor that the operator was told.
+func (e *Engine) outOfHand(l *lane, k key, told bool) {
 	e.drop(l, k)
 	if !l.filling {
 		return
 	}
 	if l.recorded == nil {
-		l.recorded = map[key]struct{}{}
+		l.recorded = map[key]bool{}
 	}
-	l.recorded[k] = struct{}{}
+	l.recorded[k] = told
 }

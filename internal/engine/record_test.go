@@ -17,23 +17,27 @@ type flaky struct {
 	store.Store
 	mu      sync.Mutex
 	err     error
-	refuses hook.EndpointID // of which no outcome is taken
-	gone    bool            // no message is found
-	hold    chan struct{}   // when not nil, Load and Claim answer, late, when something can be taken from it
+	stepErr error                // of StepTask
+	steps   int                  // that were tried
+	refuses hook.EndpointID      // of which no outcome is taken
+	gone    bool                 // no message is found
+	hold    chan struct{}        // when not nil, Load and Claim answer, late, when something can be taken from it
+	claims  bool                 // Claim answers all the same
+	slow    func() time.Duration // when not nil, how long Load takes
 }
 
-func (f *flaky) wait() {
+func (f *flaky) wait(claim bool) {
 	f.mu.Lock()
-	hold := f.hold
+	hold, claims := f.hold, f.claims
 	f.mu.Unlock()
-	if hold != nil {
+	if hold != nil && !(claim && claims) {
 		<-hold
 	}
 }
 
 func (f *flaky) Claim(ctx context.Context, ep hook.EndpointID, now time.Time, lease time.Duration, n int) ([]hook.Work, time.Time, error) {
 	work, next, err := f.Store.Claim(ctx, ep, now, lease, n)
-	f.wait()
+	f.wait(true)
 	return work, next, err
 }
 
@@ -45,7 +49,14 @@ func (f *flaky) Load(ctx context.Context, id hook.MessageID) (hook.Message, erro
 		return hook.Message{}, hook.Errorf(hook.KindNotFound, "no such message")
 	}
 	m, err := f.Store.Load(ctx, id)
-	f.wait()
+	f.wait(false)
+	f.mu.Lock()
+	took := time.Duration(0)
+	if f.slow != nil {
+		took = f.slow()
+	}
+	f.mu.Unlock()
+	time.Sleep(took)
 	return m, err
 }
 
@@ -53,6 +64,24 @@ func (f *flaky) fail(err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.err = err
+}
+
+// failStep makes the steps of tasks fail, and counts them.
+func (f *flaky) failStep(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.stepErr, f.steps = err, 0
+}
+
+func (f *flaky) StepTask(ctx context.Context, id hook.TaskID, now time.Time, n int, next func() int64) (hook.Task, error) {
+	f.mu.Lock()
+	err := f.stepErr
+	f.steps++
+	f.mu.Unlock()
+	if err != nil {
+		return hook.Task{}, err
+	}
+	return f.Store.StepTask(ctx, id, now, n, next)
 }
 
 func (f *flaky) refuse(ep hook.EndpointID) {

@@ -47,7 +47,7 @@ func (e *Engine) request(ctx context.Context, t *target, m *hook.Message, now ti
 			return egress.Request{}, err
 		}
 	}
-	signed, err := t.dialect.Sign(t.settings, out)
+	signed, err := t.dialect.Sign(t.signing(now), out)
 	if err != nil {
 		return egress.Request{}, fmt.Errorf("the message cannot be signed: %w", err)
 	}

@@ -5,9 +5,8 @@ import (
 	"slices"
 	"time"
 
-	"golang.org/x/time/rate"
-
 	"github.com/waypost/waypost/internal/hook"
+	"github.com/waypost/waypost/internal/store"
 )
 
 const (
@@ -23,10 +22,11 @@ const (
 type flight struct {
 	job
 	lane   *lane
-	target *target // nil = to be loaded
-	gen    int     // of the lane when it was taken
-	at     time.Time
-	spared bool // whatever the answer is, it does not disable the endpoint
+	target *target   // nil = to be loaded
+	gen    int       // of the lane when it was taken
+	rates  rates     // that have let it through and do not know yet that it began
+	at     time.Time // when it began; zero = it has not
+	spared bool      // whatever the answer is, it does not disable the endpoint
 }
 
 // dispatch starts what may be started: requests in goroutines of their own, questions to the store too. The lock is
@@ -73,8 +73,8 @@ func (e *Engine) fill(l *lane, n, gen int) {
 	defer e.mu.Unlock()
 	now := time.Now()
 	e.filling--
-	recorded := l.recorded
-	l.filling, l.recorded = false, nil
+	recorded, canceled := l.recorded, l.canceled
+	l.filling, l.recorded, l.canceled = false, nil, nil
 	switch {
 	case broken:
 		return
@@ -87,14 +87,18 @@ func (e *Engine) fill(l *lane, n, gen int) {
 	default:
 		l.dueAt(next)
 		l.more = l.more || len(work) >= n
+		work = slices.DeleteFunc(work, func(w hook.Work) bool {
+			_, was := canceled[w.Delivery.Message]
+			return was
+		})
 		e.merge(l, work, recorded)
 	}
 	e.settle(l, now)
 	e.dispatch(now)
 }
 
-// merge queues work that is not in hand. Resends go first: a person waits for them.
-func (e *Engine) merge(l *lane, work []hook.Work, recorded map[key]struct{}) {
+// merge queues work that is not in hand, resends in front.
+func (e *Engine) merge(l *lane, work []hook.Work, recorded map[key]bool) {
 	manual := 0
 	for _, w := range work {
 		j := job{Work: w}
@@ -103,9 +107,11 @@ func (e *Engine) merge(l *lane, work []hook.Work, recorded map[key]struct{}) {
 		if _, done := recorded[k]; inHand || done {
 			continue
 		}
-		l.hand[k] = struct{}{}
+		l.hand[k] = nil
 		e.hand++
 		if w.Trigger == hook.Manual {
+			now := l.hand[j.scheduled()]
+			j.told = recorded[j.scheduled()] || now != nil && now.told
 			l.queue = slices.Insert(l.queue, manual, j)
 			manual++
 		} else {
@@ -127,6 +133,11 @@ func (e *Engine) offer(a *hook.Accepted, now time.Time) {
 	for _, d := range a.Deliveries {
 		l := e.lane(d.Endpoint)
 		l.receives = l.receives || a.Message.Source != 0
+		if d.NextAt.After(now) {
+			l.dueAt(d.NextAt)
+			e.settle(l, now)
+			continue
+		}
 		if l.more || l.asleep || len(l.queue) >= e.o.Window || e.hand > maxHand {
 			l.more = true
 			e.settle(l, now)
@@ -137,7 +148,7 @@ func (e *Engine) offer(a *hook.Accepted, now time.Time) {
 			continue
 		}
 		e.hold(msg)
-		l.hand[j.key()] = struct{}{}
+		l.hand[j.key()] = nil
 		e.hand++
 		l.queue = append(l.queue, j)
 		e.settle(l, now)
@@ -192,16 +203,13 @@ func (e *Engine) take(now time.Time) *flight {
 			return nil
 		}
 		l.in = nil
-		if !e.mayFly(l, now) || l.asleep || e.throttled(l, now) {
+		f := &flight{lane: l, target: l.target, gen: l.gen}
+		if !e.mayFly(l, now) || l.asleep || f.throttled(now) {
 			e.settle(l, now)
 			continue
 		}
-		f := &flight{job: l.queue[0], lane: l, target: l.target, gen: l.gen}
-		l.queue[0] = job{}
-		l.queue = l.queue[1:]
-		if len(l.queue) == 0 {
-			l.queue = nil
-		}
+		f.job = l.pop()
+		l.hand[f.key()] = f
 		if l.flying == 0 {
 			e.active++
 		}
@@ -216,31 +224,17 @@ func (e *Engine) take(now time.Time) *flight {
 
 // throttled says whether the endpoint's or the application's rate forbids an attempt now; the lane is then paused until
 // it allows one.
-func (e *Engine) throttled(l *lane, now time.Time) bool {
-	if l.target == nil || l.rate == nil && l.target.app == nil {
+func (f *flight) throttled(now time.Time) bool {
+	if f.target == nil {
 		return false
 	}
-	wait := time.Duration(0)
-	var own *rate.Reservation
-	if l.rate != nil {
-		own = l.rate.ReserveN(now, 1)
-		if wait = own.DelayFrom(now); wait > 0 {
-			own.CancelAt(now)
-		}
+	r := rates{f.lane.rate, f.target.app}
+	if wait := r.take(now); wait > 0 {
+		f.lane.pause = now.Add(wait)
+		return true
 	}
-	if wait == 0 && l.target.app != nil {
-		shared := l.target.app.ReserveN(now, 1)
-		if wait = shared.DelayFrom(now); wait > 0 {
-			shared.CancelAt(now)
-			if own != nil {
-				own.CancelAt(now) // its own permission goes back: no attempt is made with it
-			}
-		}
-	}
-	if wait > 0 {
-		l.pause = now.Add(wait)
-	}
-	return wait > 0
+	f.rates = r
+	return false
 }
 
 // land ends a flight in the books of its lane. The lock is held.
@@ -253,6 +247,7 @@ func (e *Engine) land(f *flight) {
 		e.active--
 	}
 	e.release(&f.job)
+	f.rates.giveBack()
 	if e.phase == stopping && e.flying == 0 {
 		e.outbox.some.Signal() // the last one: nothing more will come
 	}
@@ -266,6 +261,40 @@ func (e *Engine) drop(l *lane, k key) {
 	}
 }
 
+// letGo takes the job of a flight out of hand, unless it is no longer its own.
+func (e *Engine) letGo(f *flight) {
+	if f.lane.hand[f.key()] == f {
+		e.drop(f.lane, f.key())
+	}
+}
+
+// cancel takes what was withdrawn of a message out of hand. An attempt that has begun ends and is recorded.
+func (e *Engine) cancel(w store.Withdrawn, now time.Time) {
+	l := e.lanes[w.Endpoint]
+	if l == nil {
+		return
+	}
+	l.queue = slices.DeleteFunc(l.queue, func(j job) bool {
+		if j.Delivery.Message != w.Message {
+			return false
+		}
+		e.release(&j)
+		return true
+	})
+	for k, f := range l.hand {
+		if k.message == w.Message && (f == nil || f.at.IsZero()) {
+			e.drop(l, k)
+		}
+	}
+	if l.filling {
+		if l.canceled == nil {
+			l.canceled = map[hook.MessageID]struct{}{}
+		}
+		l.canceled[w.Message] = struct{}{}
+	}
+	e.settle(l, now)
+}
+
 // returnJob gives a job that was not attempted back to the store, which will return it in its turn.
 func (e *Engine) returnJob(f *flight, pause time.Duration) {
 	now := time.Now()
@@ -273,7 +302,7 @@ func (e *Engine) returnJob(f *flight, pause time.Duration) {
 	defer e.mu.Unlock()
 	l := f.lane
 	e.land(f)
-	e.drop(l, f.key())
+	e.letGo(f)
 	l.more = true
 	if pause > 0 && l.gen == f.gen {
 		l.pause = now.Add(pause)

@@ -2,13 +2,12 @@ package engine
 
 import (
 	"context"
+	"maps"
 	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
 	"time"
-
-	"golang.org/x/time/rate"
 
 	"github.com/waypost/waypost/dialect"
 	"github.com/waypost/waypost/internal/egress"
@@ -33,19 +32,14 @@ type target struct {
 	headers     []header // its own, that may be sent
 	concurrency int
 	receives    bool // its application has sources now
-	app         *appRate
+	app         *throttle
+	appUID      string
 	problem     string // why nothing can be sent, "" = it can
 
 	failingSince time.Time // guarded by the engine's lock
 }
 
 type header struct{ name, value string }
-
-// appRate is the rate of an application, shared by the lanes of its endpoints.
-type appRate struct{ *rate.Limiter }
-
-// burst is how many attempts a rate allows at one moment: a tenth of a second's.
-func burst(perSecond int) int { return max(1, perSecond/10) }
 
 // findTarget reads the endpoint of a flight and makes it ready. false means that the flight is over.
 func (e *Engine) findTarget(ctx context.Context, f *flight) bool {
@@ -67,8 +61,7 @@ func (e *Engine) findTarget(ctx context.Context, f *flight) bool {
 	e.mu.Lock()
 	l := f.lane
 	fresh := l.gen == f.gen
-	held := fresh && e.install(l, t, app, now)
-	f.target = l.target
+	held := fresh && e.install(f, t, app, now)
 	e.settle(l, now) // it may have more in flight, now that its limits are known
 	e.dispatch(now)
 	e.mu.Unlock()
@@ -83,6 +76,9 @@ func (e *Engine) readTarget(ctx context.Context, ep hook.EndpointID) (t store.Ta
 	if t, err = e.o.Store.Target(ctx, ep); err != nil {
 		return t, app, false, err
 	}
+	if t.Endpoint.App == hook.Operational {
+		return t, app, false, nil // it is in no list, and has neither sources nor a rate
+	}
 	if app, err = e.o.Store.Application(ctx, t.Endpoint.App.String()); err != nil {
 		return t, app, false, err
 	}
@@ -90,40 +86,22 @@ func (e *Engine) readTarget(ctx context.Context, ep hook.EndpointID) (t store.Ta
 	return t, app, len(sources.Items) > 0, err
 }
 
-// install gives a lane its target. held means that the endpoint takes nothing now, or not this one. The lock is held.
-func (e *Engine) install(l *lane, t *target, app hook.Application, now time.Time) (held bool) {
-	l.target = t
-	t.app = e.appRate(app)
-	switch perSecond := t.Endpoint.ThrottleRate; {
-	case perSecond <= 0:
-		l.rate = nil
-	case l.rate == nil:
-		l.rate = rate.NewLimiter(rate.Limit(perSecond), burst(perSecond))
-	default:
-		l.rate.SetLimitAt(now, rate.Limit(perSecond))
-		l.rate.SetBurstAt(now, burst(perSecond))
+// install gives a flight and its lane their target. held means that the endpoint takes nothing now, or not this one. The
+// lock is held.
+func (e *Engine) install(f *flight, t *target, app hook.Application, now time.Time) (held bool) {
+	l := f.lane
+	l.target, f.target = t, t
+	l.rate = l.rate.withRate(t.Endpoint.ThrottleRate)
+	t.app, t.appUID = e.apps[app.ID].withRate(app.ThrottleRate), app.UID
+	if e.apps[app.ID] = t.app; t.app == nil {
+		delete(e.apps, app.ID)
 	}
-	if t.Endpoint.Holds() {
+	if t.Endpoint.Holds() || t.Endpoint.Transport == hook.TransportPoll {
 		l.asleep = true
 		e.clearQueue(l)
 		return true
 	}
-	return e.throttled(l, now)
-}
-
-func (e *Engine) appRate(app hook.Application) *appRate {
-	if app.ThrottleRate <= 0 {
-		delete(e.apps, app.ID)
-		return nil
-	}
-	r := e.apps[app.ID]
-	if r == nil {
-		r = &appRate{rate.NewLimiter(rate.Limit(app.ThrottleRate), burst(app.ThrottleRate))}
-		e.apps[app.ID] = r
-	}
-	r.SetLimit(rate.Limit(app.ThrottleRate))
-	r.SetBurst(burst(app.ThrottleRate))
-	return r
+	return f.throttled(now)
 }
 
 // forget ends the lane of an endpoint that does not exist any more.
@@ -132,7 +110,7 @@ func (e *Engine) forget(f *flight) {
 	defer e.mu.Unlock()
 	l := f.lane
 	e.land(f)
-	e.drop(l, f.key())
+	e.letGo(f)
 	e.clearQueue(l)
 	l.more, l.next = false, time.Time{}
 	e.settle(l, time.Now())
@@ -180,6 +158,30 @@ func (e *Engine) compile(st store.Target, receives bool) *target {
 	t.headers = ownHeaders(ep.Headers)
 	t.shown, t.send = withoutPassword(ep.URL), e.sender(&t.Target)
 	return t
+}
+
+// secretField is the setting of the standard dialect that holds what is signed with.
+const secretField = "secret"
+
+// signing returns the settings to sign with at a moment: earlier secrets that were rotated away sign too, until their time
+// is over. The newest are signed with when there are more than a dialect takes.
+func (t *target) signing(now time.Time) dialect.Settings {
+	if t.Endpoint.Dialect != standardName {
+		return t.settings
+	}
+	var live []string
+	for _, old := range t.Endpoint.OldSecrets {
+		if now.Before(old.Until) {
+			live = append(live, old.Value)
+		}
+	}
+	if live == nil {
+		return t.settings
+	}
+	s := maps.Clone(t.settings)
+	all := slices.Concat(s[secretField], live)
+	s[secretField] = all[:min(len(all), dialect.MaxLiveSecrets)]
+	return s
 }
 
 // parseAllowed reads a CIDR, or an address, which is the CIDR of itself.

@@ -17,6 +17,9 @@ import (
 // Verify runs the handshake of an endpoint's dialect, as the platform's console does, and says what came of it. It records
 // nothing. An error of kind KindInvalid means that the dialect has no handshake or that its settings allow none.
 func (e *Engine) Verify(ctx context.Context, st store.Target) (hook.Verification, error) {
+	if st.Endpoint.Transport == hook.TransportPoll {
+		return hook.Verification{}, hook.Errorf(hook.KindInvalid, "the endpoint is polled: nothing is sent to it, so there is nothing to verify")
+	}
 	t := e.compile(st, false)
 	if t.dialect.Handshake == nil {
 		return hook.Verification{}, hook.Errorf(hook.KindInvalid, "the dialect %s has no handshake: there is nothing to verify", st.Endpoint.Dialect)
@@ -24,7 +27,7 @@ func (e *Engine) Verify(ctx context.Context, st store.Target) (hook.Verification
 	now := time.Now()
 	nonce := dialect.Nonce{Now: now}
 	_, _ = rand.Read(nonce.Seed[:]) // never fails
-	signed, judge, err := t.dialect.Handshake(t.settings, nonce)
+	signed, judge, err := t.dialect.Handshake(t.signing(now), nonce)
 	if err != nil {
 		return hook.Verification{}, hook.Errorf(hook.KindInvalid, "the handshake cannot be made: %v", err)
 	}

@@ -120,8 +120,9 @@ type Outcome struct {
 	Resend   int64    // the wish that this fulfils, 0 = none
 	// Health, when not nil, is written to the endpoint in the same commit.
 	Health *EndpointHealth
-	// Events tell the operator what became of the delivery. They are accepted in the same commit, when the delivery was
-	// still pending and is now as Delivery says, and only when somebody listens (see Operational).
+	// Events tell the operator what became of the delivery. They are accepted in the same commit when this outcome is what
+	// made the delivery as Delivery says (it was pending, or a success delivered it from any other state but Delivered), and
+	// only when somebody listens (see Operational).
 	Events []Accept
 }
 

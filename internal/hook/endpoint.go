@@ -63,6 +63,7 @@ type Endpoint struct {
 	UID             string // unique within the application
 	URL             string
 	Description     string
+	Version         int      // the user's, returned as given; 0 = 1
 	EventTypes      []string // empty = all
 	Channels        []string // empty = all
 	Dialect         string   // "standard" unless said otherwise

@@ -20,7 +20,8 @@ type Message struct {
 	Unreadable string            // why the content could not be read though its signature is right; "" = readable
 	Expired    bool              // content removed by retention, or expunged
 	DeliverAt  time.Time         // when its deliveries fall due; zero = at once
-	// ContentUntil is when payload and raw request may be removed; zero = as retention has it.
+	// ContentUntil is when payload and raw request are removed, once nothing is pending or wished; zero = as retention has it,
+	// or they are gone.
 	ContentUntil time.Time
 	CreatedAt    time.Time
 }
@@ -56,6 +57,18 @@ type Accept struct {
 	// Needs are the feature flags of which the application must hold one for deliveries to be made; the message is accepted in
 	// any case.
 	Needs []string
+	// Only is the one endpoint that gets it, whatever the endpoint's filters say; a disabled or polled one gets nothing. 0 = all
+	// that match.
+	Only EndpointID
+}
+
+// GoesTo says whether a delivery to an endpoint is made, the feature flags aside.
+func (a *Accept) GoesTo(e *Endpoint) bool {
+	if a.Only != 0 {
+		return e.ID == a.Only && e.App == a.Message.App && !e.Disabled && e.Transport != TransportPoll
+	}
+	ok, _ := e.Matches(&a.Message)
+	return ok
 }
 
 // Accepted says what became of an Accept.

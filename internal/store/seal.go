@@ -4,16 +4,21 @@ import (
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/hkdf"
+	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // Sealer encrypts what must not stand in the clear on the disk: AES-256-GCM under the main key.
 // A sealed text is one version byte, a 12-byte nonce and the ciphertext; the place where it is stored is bound to it, so that
 // a row cannot be moved to another.
-type Sealer struct{ aead cipher.AEAD }
+type Sealer struct {
+	aead cipher.AEAD
+	seed []byte
+}
 
 // MainKeySize is the length of a main key in bytes.
 const MainKeySize = 32
@@ -40,8 +45,19 @@ func NewSealer(mainKey []byte) (*Sealer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Sealer{aead}, nil
+	seed, err := hkdf.Key(sha256.New, mainKey, nil, "waypost/outbound-seed/1", 32)
+	if err != nil {
+		return nil, err
+	}
+	return &Sealer{aead, seed}, nil
 }
+
+// EarlySeed is the key that the seeds of outgoing messages were drawn from while a store kept none of its own: it follows
+// from the main key. Such a store keeps it from then on.
+func (s *Sealer) EarlySeed() []byte { return slices.Clone(s.seed) }
+
+// Same says whether two Sealers are of the same main key.
+func (s *Sealer) Same(other *Sealer) bool { return other != nil && hmac.Equal(s.seed, other.seed) }
 
 // Seal encrypts a text for a place such as "endpoint/ep_…/settings".
 func (s *Sealer) Seal(text []byte, place string) []byte {

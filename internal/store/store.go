@@ -39,6 +39,9 @@ type Store interface {
 // when the application or profile that it names does not exist. Update replaces the whole row but for CreatedAt and
 // fails with KindNotFound. A Ref is an id or a uid. Delete of something that does not exist is KindNotFound.
 // Lists are ordered by id, oldest first unless the page says otherwise.
+//
+// The application hook.Operational is there from the start. It can be updated and can have endpoints; no list and no Ref
+// shows it, and it cannot be deleted.
 type Config interface {
 	CreateApplication(ctx context.Context, a hook.Application) error
 	UpdateApplication(ctx context.Context, a hook.Application) error
@@ -67,11 +70,11 @@ type Config interface {
 	SourceRoute(ctx context.Context, id hook.SourceID) (hook.Route, error)
 
 	CreateEndpoint(ctx context.Context, e hook.Endpoint) error
-	// UpdateEndpoint replaces the row. When the new one is Disabled, the resends wished for it are removed and its pending
-	// deliveries are canceled in the same transaction.
+	// UpdateEndpoint replaces the row. When the new one is Disabled or polled, the resends wished for it are removed and its
+	// pending deliveries are canceled in the same transaction.
 	UpdateEndpoint(ctx context.Context, e hook.Endpoint) error
-	// SwapEndpoint is UpdateEndpoint, but writes nothing (done is false) unless the row is still before, as Endpoint returned
-	// it: Finish may have disabled it meanwhile.
+	// SwapEndpoint is UpdateEndpoint, but writes nothing (done is false), nor what the context carries, unless the row is
+	// still before, as Endpoint returned it: Finish may have disabled it meanwhile.
 	SwapEndpoint(ctx context.Context, before, after hook.Endpoint) (done bool, err error)
 	Endpoint(ctx context.Context, app hook.ApplicationID, ref string) (hook.Endpoint, error)
 	Endpoints(ctx context.Context, app hook.ApplicationID, p Page) (List[hook.Endpoint], error)
@@ -88,9 +91,11 @@ type Config interface {
 	EventTypes(ctx context.Context, f EventTypeFilter, p Page) (List[hook.EventType], error)
 	DeleteEventType(ctx context.Context, name string) error
 
-	// Consumer returns a reader's place; one that was never kept is at the beginning.
+	// Consumer returns a reader's place; one that was never kept is at the beginning. KindNotFound when the endpoint is not the
+	// application's. Readers go with their endpoint.
 	Consumer(ctx context.Context, app hook.ApplicationID, ep hook.EndpointID, name string) (hook.Consumer, error)
-	// SwapConsumer keeps a reader's place unless it has changed meanwhile (done is false).
+	// SwapConsumer keeps a reader's place unless it has changed meanwhile: done is false then, and nothing is written, as by
+	// SwapEndpoint.
 	SwapConsumer(ctx context.Context, before, after hook.Consumer) (done bool, err error)
 
 	PutToken(ctx context.Context, t hook.Token) error
@@ -112,13 +117,15 @@ type Target struct {
 
 // Flow is the way of messages.
 type Flow interface {
-	// Accept takes a batch in one commit, in order. The ids of messages grow in the order of the commits: one that is not above
-	// the last is replaced by the next number, so whoever has read a message will find none before it later. For each: if its dedup key (or, when Unique, its event id within the
-	// application) is remembered, nothing is written and the earlier message's id is returned with Duplicate; otherwise
-	// the message, its keys and one pending delivery for every endpoint of the application that Matches it are written,
-	// due at the message's DeliverAt, or CreatedAt when that is later or there is none. The answer for a duplicate is given only after the commit that holds the first copy
-	// is durable, also when both are in one batch. A message whose application does not exist is an error of that message
-	// alone (its Err).
+	// Accept takes a batch in one commit, in order. For each: if its dedup key (or, when Unique, its event id within the
+	// application) is remembered, nothing is written and the earlier message's id is returned with Duplicate; otherwise the
+	// message, its keys and one pending delivery for every endpoint of the application that it GoesTo are written, due at the
+	// message's DeliverAt, or CreatedAt when that is later or there is none. The answer for a duplicate is given only after
+	// the commit that holds the first copy is durable, also when both are in one batch. A message whose application does not
+	// exist is an error of that message alone (its Err).
+	//
+	// The ids of messages grow in the order of the commits: one that is not above the last is replaced by the number after
+	// the last, so whoever has read a message will find none before it later. The id that a message got is in the answer.
 	//
 	// Batches of several callers may be committed together; a call returns when its own are durable.
 	Accept(ctx context.Context, batch []hook.Accept) ([]hook.Accepted, error)
@@ -139,22 +146,30 @@ type Flow interface {
 	Finish(ctx context.Context, batch []hook.Outcome) error
 
 	// Resend wishes one more attempt, durable until it is made. The delivery row is created (state Canceled) when the message never
-	// went to that endpoint. KindNotFound when message or endpoint are not the application's; KindGone when the payload
-	// is.
+	// went to that endpoint. KindNotFound when message or endpoint are not the application's; KindConflict when the endpoint
+	// is disabled or polled; KindGone when the payload is gone.
 	Resend(ctx context.Context, app hook.ApplicationID, m hook.MessageID, ep hook.EndpointID, now time.Time) error
 
-	// Cancel withdraws what is pending or wished of a message: of one endpoint, or of all when ep is 0. n counts deliveries.
-	// KindNotFound when the message is not the application's.
+	// Cancel withdraws what is pending or wished of a message: of one endpoint, or of all when ep is 0. n counts the deliveries
+	// of which something was withdrawn. An attempt that is under way is still recorded. KindNotFound when the message is not
+	// the application's.
 	Cancel(ctx context.Context, app hook.ApplicationID, m hook.MessageID, ep hook.EndpointID, now time.Time) (n int, err error)
-	// Expunge removes a message's payload and raw request, and cancels what is pending or wished of it.
+	// Expunge removes a message's payload and raw request, and cancels what is pending or wished of it. It may be called
+	// again. KindNotFound as for Cancel.
 	Expunge(ctx context.Context, app hook.ApplicationID, m hook.MessageID, now time.Time) error
-	// ExpungeResponse replaces what is kept of an attempt's answer by the text EXPUNGED.
+	// ExpungeResponse replaces what is kept of an attempt's answer by the text EXPUNGED. KindNotFound when the attempt is not
+	// the application's.
 	ExpungeResponse(ctx context.Context, app hook.ApplicationID, id hook.AttemptID) error
 
-	// StartTask keeps a task that is to be done.
+	// StartTask keeps a task that is to be done, on what is stored by now: a task never runs after new messages or
+	// applications. KindInvalid when the task is not whole, KindNotFound when its endpoint is not the application's,
+	// KindConflict when the id is taken, or nothing can be sent to the endpoint (it is disabled, or polled); KindUnavailable as
+	// for Accept.
 	StartTask(ctx context.Context, t hook.Task) error
 	// StepTask does one bounded step of a running task, with its place, in one commit: it looks at no more than n messages or
-	// applications. The ids of messages that it makes are drawn from next.
+	// applications. The ids of messages that it makes are drawn from next. A task that has ended is returned as it is; one whose
+	// endpoint went, or takes nothing any more, ends as failed, which is no error. KindUnavailable as for Accept. Work that
+	// a step makes is told as Change.Resend and Change.Accepted.
 	StepTask(ctx context.Context, id hook.TaskID, now time.Time, n int, next func() int64) (hook.Task, error)
 	// RunningTasks lists what a start has to go on with.
 	RunningTasks(ctx context.Context) ([]hook.TaskID, error)
@@ -167,9 +182,9 @@ type Flow interface {
 	// LastBeat returns the last beat, zero when there was none.
 	LastBeat(ctx context.Context) (time.Time, error)
 
-	// Sweep does one bounded step of retention: messages (with attempts and deliveries) older than before that have no
-	// pending delivery, payloads older than payloadBefore, dedup keys and idle tokens that have run out at now. more says
-	// that another step is worth calling.
+	// Sweep does one bounded step of retention: messages (with attempts and deliveries) older than Before that have no
+	// pending delivery and no wished resend, payloads older than PayloadBefore or past their ContentUntil (likewise), dedup
+	// keys, receipts and tokens that have run out at Now. more says that another step is worth calling.
 	Sweep(ctx context.Context, s Sweep) (done Swept, more bool, err error)
 
 	// HighestID returns the highest id that was ever issued to a stored thing, for hook.NewGenerator.
@@ -208,11 +223,14 @@ type Read interface {
 	Deliveries(ctx context.Context, app hook.ApplicationID, m hook.MessageID) ([]hook.Delivery, error)
 	// Destinations is Deliveries by pages, in the order of the endpoints' ids.
 	Destinations(ctx context.Context, app hook.ApplicationID, m hook.MessageID, p Page) (List[hook.Delivery], error)
-	// Attempted lists the messages that have a delivery to an endpoint, with it.
+	// Attempted lists the messages that have a delivery to an endpoint, with it. KindNotFound when the endpoint is not the
+	// application's.
 	Attempted(ctx context.Context, app hook.ApplicationID, ep hook.EndpointID, f AttemptedFilter, p Page) (List[Attempted], error)
 	// Stats counts the deliveries to an endpoint by state, of messages from the UTC day of since to the UTC day of until. It reads
-	// counters, a row a day; zero times do not narrow.
+	// counters, a row a day; zero times do not narrow. What retention has taken is not counted any more.
 	Stats(ctx context.Context, app hook.ApplicationID, ep hook.EndpointID, since, until time.Time) (DeliveryCounts, error)
+	// Task returns one; what a broadcast sends has no payload any more once it has ended. Tasks are kept for 30 days after their
+	// end. Tasks lists them without payloads.
 	Task(ctx context.Context, id hook.TaskID) (hook.Task, error)
 	Tasks(ctx context.Context, f TaskFilter, p Page) (List[hook.Task], error)
 	// Receipt returns the answer kept under a key (see With); found is false when there is none that is live at now.
@@ -324,7 +342,7 @@ type List[T any] struct {
 // dropped and lanes stopped before a caller hears that it is done.
 type Change struct {
 	Accepted   []hook.Accepted // new messages with their deliveries, payload included
-	Config     bool            // an application, profile, source, endpoint or token changed
+	Config     bool            // an application, profile, source, endpoint, event type or token changed
 	Endpoint   hook.EndpointID // when one endpoint changed or went
 	Resend     hook.EndpointID // a resend was wished for it
 	Canceled   []Withdrawn     // deliveries and resends of messages were withdrawn one by one

@@ -6,14 +6,16 @@ import (
 	"slices"
 
 	"github.com/waypost/waypost/internal/hook"
+	"github.com/waypost/waypost/internal/store"
 )
 
 // entry is one message on its way in. All that can be made of it before the transaction is made by the caller's
 // goroutine, so that the one that writes has less to do.
 type entry struct {
 	in       *hook.Accept
-	msg      hook.Message // as stored: times to the millisecond
-	due      int64
+	msg      hook.Message // as stored: times to the millisecond, and the id that it got
+	now      int64        // when it was made
+	due      int64        // when its deliveries are
 	envelope []byte
 	body     content
 	same     key // "" = never a duplicate
@@ -50,7 +52,8 @@ func (db *DB) Accept(ctx context.Context, batch []hook.Accept) ([]hook.Accepted,
 		size += entries[i].weight()
 	}
 	repeats := func() bool { return !slices.ContainsFunc(out, func(a hook.Accepted) bool { return !a.Duplicate }) }
-	err := db.write(ctx, &request{kind: forAccept, rows: len(batch), bytes: size, repeats: repeats, run: func(t *tx) error {
+	result := store.Result{Accepted: out}
+	err := db.write(ctx, &request{kind: forAccept, rows: len(batch), bytes: size, repeats: repeats, result: result, run: func(t *tx) error {
 		for i := range entries {
 			if err := t.accept(&entries[i]); err != nil {
 				return err
@@ -72,15 +75,19 @@ func (e *entry) weight() int {
 func (e *entry) prepare(in *hook.Accept, out *hook.Accepted) {
 	e.in, e.out, e.msg = in, out, in.Message
 	m := &e.msg
-	e.due = m.CreatedAt.UnixMilli()
-	m.CreatedAt = fromMillis(e.due)
+	e.now = m.CreatedAt.UnixMilli()
+	m.CreatedAt, m.DeliverAt, m.ContentUntil = fromMillis(e.now), toMillis(m.DeliverAt), toMillis(m.ContentUntil)
+	e.due = e.now
+	if m.DeliverAt.After(m.CreatedAt) {
+		e.due = m.DeliverAt.UnixMilli()
+	}
 	e.envelope = packEnvelope(m)
 	e.body = layOut(m)
 	d := &in.Dedup
-	e.same = newKey(keySame, m.App, d.Scope, d.Key, e.due, d.Keep)
-	e.twin = newKey(keyTwin, m.App, d.Scope, d.Twin, e.due, d.TwinKeep)
+	e.same = newKey(keySame, m.App, d.Scope, d.Key, e.now, d.Keep)
+	e.twin = newKey(keyTwin, m.App, d.Scope, d.Twin, e.now, d.TwinKeep)
 	if in.Unique {
-		e.event = newKey(keyEvent, m.App, "", m.EventID, e.due, in.UniqueKeep)
+		e.event = newKey(keyEvent, m.App, "", m.EventID, e.now, in.UniqueKeep)
 	}
 }
 
@@ -125,12 +132,12 @@ func (t *tx) accept(e *entry) error {
 	case !ok:
 		e.out.Err = noSuch("application", m.App.String())
 		return nil
-	case m.ID <= 0 || e.in.Message.CreatedAt.IsZero():
+	case e.in.Message.ID <= 0 || e.in.Message.CreatedAt.IsZero():
 		e.out.Err = hook.Errorf(hook.KindInvalid, "a message needs an id and a time")
 		return nil
 	}
 	for _, k := range []*key{&e.same, &e.event} {
-		earlier, err := t.recall(k, e.due)
+		earlier, err := t.recall(k, e.now)
 		if err != nil {
 			return err
 		}
@@ -143,11 +150,10 @@ func (t *tx) accept(e *entry) error {
 	if err != nil {
 		return err
 	}
-	if fresh, err := t.insertMessage(m, envelope); err != nil {
+	m.ID = max(e.in.Message.ID, t.lastMessage+1)
+	t.lastMessage = m.ID
+	if err := t.insertMessage(m, envelope); err != nil {
 		return err
-	} else if !fresh {
-		e.out.Err = sameID("message", m.ID)
-		return nil
 	}
 	for _, k := range []*key{&e.same, &e.event, &e.twin} {
 		if err := t.remember(k, m.ID); err != nil {
@@ -170,7 +176,7 @@ func (t *tx) accept(e *entry) error {
 
 // markTwin returns the envelope and the platform map, with the mark when a weaker key is remembered.
 func (t *tx) markTwin(e *entry) ([]byte, map[string]string, error) {
-	earlier, err := t.recall(&e.twin, e.due)
+	earlier, err := t.recall(&e.twin, e.now)
 	if err != nil || earlier == 0 || e.in.Dedup.TwinMark == "" {
 		return e.envelope, e.msg.Platform, err
 	}
@@ -180,13 +186,11 @@ func (t *tx) markTwin(e *entry) ([]byte, map[string]string, error) {
 	return packEnvelope(&marked), marked.Platform, nil
 }
 
-// insertMessage writes nothing when the id is taken.
-func (t *tx) insertMessage(m *hook.Message, envelope []byte) (fresh bool, err error) {
-	n, err := t.query(`INSERT INTO messages (id, app, source, event_type, event_id, envelope, created) VALUES (?, ?, ?, ?, ?, ?, ?)
-		ON CONFLICT DO NOTHING`).
+func (t *tx) insertMessage(m *hook.Message, envelope []byte) error {
+	return t.query(`INSERT INTO messages (id, app, source, event_type, event_id, envelope, created, deliver_at, content_until)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`).
 		int(int64(m.ID)).int(int64(m.App)).int(int64(m.Source)).text(m.EventType).optional(m.EventID).
-		blob(envelope).time(m.CreatedAt).changed()
-	return n == 1, err
+		blob(envelope).time(m.CreatedAt).time(m.DeliverAt).time(m.ContentUntil).exec()
 }
 
 func (t *tx) insertContent(id hook.MessageID, c *content) error {
@@ -202,8 +206,11 @@ func (t *tx) insertContent(id hook.MessageID, c *content) error {
 
 // fanOut makes a pending delivery for every endpoint that the message goes to.
 func (t *tx) fanOut(e *entry, lanes []*lane) error {
+	if flags, restricted := t.lanes.flags[e.msg.App]; restricted && !hook.Permits(flags, e.in.Needs) {
+		return nil
+	}
 	for _, l := range lanes {
-		if ok, _ := l.endpoint.Matches(&e.msg); !ok {
+		if !e.in.GoesTo(&l.endpoint) {
 			continue
 		}
 		ep := l.endpoint.ID
@@ -212,9 +219,9 @@ func (t *tx) fanOut(e *entry, lanes []*lane) error {
 		if err != nil {
 			return err
 		}
-		t.count(hook.Pending, 1, l.id)
+		t.count(hook.Pending, 1, l.id, e.msg.ID, ep)
 		e.out.Deliveries = append(e.out.Deliveries, hook.Delivery{
-			App: e.msg.App, Message: e.msg.ID, Endpoint: ep, State: hook.Pending, NextAt: e.msg.CreatedAt,
+			App: e.msg.App, Message: e.msg.ID, Endpoint: ep, State: hook.Pending, NextAt: fromMillis(e.due),
 		})
 	}
 	return nil

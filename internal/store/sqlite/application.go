@@ -9,16 +9,20 @@ import (
 )
 
 type applicationDoc struct {
-	Name         string            `json:"name"`
-	ThrottleRate int               `json:"throttleRate,omitempty"`
-	Metadata     map[string]string `json:"metadata"`
-	AllowCIDRs   []string          `json:"allowCidrs"`
-	Managed      bool              `json:"managed,omitempty"`
-	UpdatedAt    moment            `json:"updatedAt"`
+	Name           string            `json:"name"`
+	ThrottleRate   int               `json:"throttleRate,omitempty"`
+	FeatureFlags   []string          `json:"featureFlags"`
+	EnforceSchemas bool              `json:"enforceSchemas,omitempty"`
+	Metadata       map[string]string `json:"metadata"`
+	AllowCIDRs     []string          `json:"allowCidrs"`
+	Managed        bool              `json:"managed,omitempty"`
+	UpdatedAt      moment            `json:"updatedAt"`
 }
 
 func applicationText(a *hook.Application) string {
-	return writeDoc(applicationDoc{a.Name, a.ThrottleRate, a.Metadata, a.AllowCIDRs, a.Managed, momentOf(a.UpdatedAt)})
+	return writeDoc(applicationDoc{
+		a.Name, a.ThrottleRate, a.FeatureFlags, a.EnforceSchemas, a.Metadata, a.AllowCIDRs, a.Managed, momentOf(a.UpdatedAt),
+	})
 }
 
 const applicationColumns = `SELECT id, uid, doc, created FROM applications WHERE `
@@ -30,6 +34,7 @@ func getApplication(q *stmt) (a hook.Application, err error) {
 		return a, err
 	}
 	a.Name, a.ThrottleRate, a.Metadata, a.AllowCIDRs = d.Name, d.ThrottleRate, d.Metadata, d.AllowCIDRs
+	a.FeatureFlags, a.EnforceSchemas = d.FeatureFlags, d.EnforceSchemas
 	a.Managed, a.UpdatedAt = d.Managed, d.UpdatedAt.time()
 	a.CreatedAt = q.getTime()
 	return a, nil
@@ -44,7 +49,7 @@ func (db *DB) CreateApplication(ctx context.Context, a hook.Application) error {
 		if err := t.freeUID(`SELECT id FROM applications WHERE uid = ?`, "application", a.UID, int64(a.ID)); err != nil {
 			return err
 		}
-		t.addApp(a.ID)
+		t.setApp(&a)
 		t.issued(int64(a.ID))
 		t.changes = append(t.changes, store.Change{Config: true})
 		return t.query(`INSERT INTO applications (id, uid, doc, created) VALUES (?, ?, ?, ?)`).
@@ -82,28 +87,35 @@ func (db *DB) UpdateApplication(ctx context.Context, a hook.Application) error {
 		if err := t.freeUID(`SELECT id FROM applications WHERE uid = ?`, "application", a.UID, int64(a.ID)); err != nil {
 			return err
 		}
+		t.setApp(&a)
 		t.changes = append(t.changes, store.Change{Config: true})
 		return t.query(`UPDATE applications SET uid = ?, doc = ? WHERE id = ?`).
 			optional(a.UID).text(applicationText(&a)).int(int64(a.ID)).exec()
 	})
 }
 
-// Application is part of store.Config.
+// Application is part of store.Config. No reference leads to hook.Operational.
 func (db *DB) Application(ctx context.Context, ref string) (a hook.Application, err error) {
 	err = db.read(ctx, func(c *conn) error {
-		a, err = c.application(ref)
+		id, e := hook.ParseID[hook.ApplicationID](ref)
+		switch {
+		case id == hook.Operational:
+			return noSuch("application", ref)
+		case e == nil:
+			a, err = c.application(id)
+		default:
+			a, err = oneApplication(c.query(applicationColumns+`uid = ?`).text(ref), ref)
+		}
 		return err
 	})
 	return a, err
 }
 
-func (c *conn) application(ref string) (a hook.Application, err error) {
-	var q *stmt
-	if id, e := hook.ParseID[hook.ApplicationID](ref); e == nil {
-		q = c.query(applicationColumns + `id = ?`).int(int64(id))
-	} else {
-		q = c.query(applicationColumns + `uid = ?`).text(ref)
-	}
+func (c *conn) application(id hook.ApplicationID) (hook.Application, error) {
+	return oneApplication(c.query(applicationColumns+`id = ?`).int(int64(id)), id.String())
+}
+
+func oneApplication(q *stmt, ref string) (a hook.Application, err error) {
 	var bad error
 	found, err := q.first(func() { a, bad = getApplication(q) })
 	switch {
@@ -121,6 +133,7 @@ func (db *DB) Applications(ctx context.Context, p store.Page) (l store.List[hook
 	if err != nil {
 		return l, err
 	}
+	w.lo = max(w.lo, int64(hook.Operational)) // which is hidden
 	err = db.list(ctx, func(c *conn) error {
 		l, err = collect(w, c.query(applicationColumns+`true`+w.order()), getApplication, func(a *hook.Application) string { return a.ID.String() })
 		return err
@@ -132,7 +145,7 @@ func (db *DB) Applications(ctx context.Context, p store.Page) (l store.List[hook
 func (db *DB) DeleteApplication(ctx context.Context, id hook.ApplicationID, _ time.Time) error {
 	return db.do(ctx, func(t *tx) error {
 		endpoints, ok := t.lanes.byApp[id]
-		if !ok {
+		if !ok || id == hook.Operational {
 			return noSuch("application", id.String())
 		}
 		t.changes = append(t.changes, store.Change{Config: true})

@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -18,8 +19,12 @@ func (t *tx) insertAttempt(a *hook.Attempt) error {
 		int(int64(a.Verdict)).text(a.Reason).blob(a.Response).time(a.NextAt).exec()
 }
 
-const attemptColumns = `SELECT id, app, message, endpoint, event_type, url, n, manual, started, duration, status, verdict,
-	reason, next_at, response FROM attempts `
+const (
+	attemptFields  = `SELECT id, app, message, endpoint, event_type, url, n, manual, started, duration, status, verdict, reason, next_at, response`
+	attemptColumns = attemptFields + ` FROM attempts `
+	// labeledAttempts has the channels and tags of the message too.
+	labeledAttempts = attemptFields + `, (SELECT envelope FROM messages m WHERE m.id = attempts.message) FROM attempts `
+)
 
 func getAttempt(q *stmt, content bool) hook.Attempt {
 	a := hook.Attempt{
@@ -30,6 +35,8 @@ func getAttempt(q *stmt, content bool) hook.Attempt {
 	}
 	if content {
 		a.Response = q.getBlob()
+	} else {
+		q.col++
 	}
 	return a
 }
@@ -75,13 +82,24 @@ func (db *DB) Attempts(ctx context.Context, app hook.ApplicationID, f store.Atte
 				by += ` AND verdict <> 0`
 			}
 		}
-		q := c.query(attemptColumns + by + w.order()).int(id)
+		labeled, columns := f.Channel != "" || f.Tag != "", attemptColumns
+		if labeled {
+			columns = labeledAttempts
+		}
+		q := c.query(columns + by + w.order()).int(id)
+		var bad error
 		found, err := scan(w, q, pageBytes, func() (hook.Attempt, int64, bool) {
 			a := getAttempt(q, f.WithContent)
-			return a, int64(a.ID), a.App == app && matchesAttempt(&f, &a)
+			ok := a.App == app && matchesAttempt(&f, &a)
+			if ok && labeled {
+				var m hook.Message
+				bad = errors.Join(bad, q.getLabels(&m))
+				ok = carries(&m, f.Channel, f.Tag)
+			}
+			return a, int64(a.ID), ok
 		})
 		l = scanned(w, found, func(id int64) string { return hook.AttemptID(id).String() })
-		return err
+		return errors.Join(err, bad)
 	})
 	return l, err
 }
@@ -94,8 +112,19 @@ func onlyFailed(f *store.AttemptFilter) bool {
 func matchesAttempt(f *store.AttemptFilter, a *hook.Attempt) bool {
 	return (f.Endpoint == 0 || a.Endpoint == f.Endpoint) &&
 		(len(f.Verdicts) == 0 || slices.Contains(f.Verdicts, a.Verdict)) &&
-		(f.StatusClass == 0 || a.Status/100 == f.StatusClass) &&
+		(f.StatusClass == 0 || a.Status/100 == f.StatusClass) && (!f.NoAnswer || a.Status == 0) &&
 		(len(f.EventTypes) == 0 || slices.Contains(f.EventTypes, a.EventType))
+}
+
+// getLabels reads the channels and tags out of an envelope.
+func (s *stmt) getLabels(m *hook.Message) error {
+	b := s.rawBlob()
+	if len(b) == 0 {
+		return nil
+	}
+	u := unpacker{b: b}
+	m.Channels, m.Tags = u.list(), u.list()
+	return u.err
 }
 
 // hasApp fails when there is no such application (any more).

@@ -160,18 +160,19 @@ func (l *life) audit(raw *sqlite3.Conn, n *rows) {
 	for _, a := range []struct{ sql, want string }{
 		{`PRAGMA integrity_check`, "ok"},
 		{`SELECT count(*) FROM messages`, fmt.Sprint(n.messages)},
-		{`SELECT count(*) FROM payloads`, fmt.Sprint(n.messages)},
+		{`SELECT count(*) FROM payloads`, fmt.Sprint(n.messages - n.expired)},
 		{`SELECT count(*) FROM deliveries`, fmt.Sprint(n.deliveries)},
 		{`SELECT count(*) FROM attempts`, fmt.Sprint(n.attempts)},
 		{`SELECT count(*) FROM endpoints`, fmt.Sprint(n.endpoints)},
 		{`SELECT count(*) FROM sources`, fmt.Sprint(n.sources)},
 		{`SELECT count(*) FROM doors`, fmt.Sprint(n.sources)},
-		{`SELECT count(*) FROM applications`, fmt.Sprint(n.applications)},
+		{`SELECT count(*) FROM applications WHERE id <> 1`, fmt.Sprint(n.applications)},
 		{`SELECT messages FROM counts`, fmt.Sprint(n.messages + l.gone)},
 		{`SELECT pending = (SELECT coalesce(sum(pending), 0) FROM lanes) FROM counts`, "1"},
 		{`SELECT count(*) FROM lanes l WHERE l.open = 1
 			AND l.pending <> (SELECT count(*) FROM deliveries d WHERE d.lane = l.id AND d.state = 0)`, "0"},
 		{`SELECT count(*) FROM endpoints e WHERE NOT EXISTS (SELECT 1 FROM lanes l WHERE l.id = e.lane AND l.open = 1 AND l.endpoint = e.id)`, "0"},
+		{daysDiffer, "0"},
 		{`SELECT count(*) FROM deliveries d WHERE state NOT BETWEEN 0 AND 3 OR (state = 0) <> (next_at IS NOT NULL)`, "0"},
 		{`SELECT count(*) FROM resends r WHERE NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.message = r.message AND d.endpoint = r.endpoint)`, "0"},
 	} {

@@ -29,6 +29,7 @@ type life struct {
 	workers []*worker
 	crowd   bool // the workers run as they like; otherwise the order of everything is the seed's
 	gate    lifeGate
+	order   sync.Mutex
 
 	mu        sync.Mutex
 	clock     time.Time
@@ -330,13 +331,21 @@ func (l *life) workAtOnce(ctx context.Context, db *sqlite.DB, kind doom) {
 	for _, w := range l.workers {
 		wg.Go(func() {
 			for range rounds(kind) {
+				l.order.Lock() // the model foretells the ids of messages: they are committed in the order in which they are drawn
 				o := w.next(ctx, db)
+				accepts := o.batch != nil
+				if !accepts {
+					l.order.Unlock()
+				}
 				o.results = make([]result, len(o.deeds))
 				var both sync.WaitGroup
 				for i, do := range o.deeds {
 					both.Go(func() { o.results[i].answer, o.results[i].err = do(ctx, db) })
 				}
 				both.Wait()
+				if accepts {
+					l.order.Unlock()
+				}
 				if !w.settle(o) {
 					return
 				}

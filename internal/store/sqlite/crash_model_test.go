@@ -282,8 +282,8 @@ func (v sight) work(ep hook.EndpointID, work []hook.Work, told bool) {
 
 // rows counts what a look at the whole store has seen. pending is what the store tells of at its start.
 type rows struct {
-	messages, deliveries, attempts, endpoints, sources, applications int
-	pending                                                          map[hook.EndpointID]bool
+	messages, expired, deliveries, attempts, endpoints, sources, applications int
+	pending                                                                   map[hook.EndpointID]bool
 }
 
 // look reads an application through the store's own methods. ever are the endpoints that it has or had.
@@ -355,6 +355,9 @@ func lookAt(ctx context.Context, db *sqlite.DB, app hook.ApplicationID, id hook.
 		return err
 	}
 	n.messages++
+	if m.Expired {
+		n.expired++
+	}
 	v.message(&m)
 	deliveries, err := db.Deliveries(ctx, app, id)
 	if err != nil {

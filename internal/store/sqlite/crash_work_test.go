@@ -73,7 +73,7 @@ func (o *op) possible(out *outcome) bool {
 // refused says that an error is a plain no.
 func refused(err error) bool {
 	k := hook.KindOf(err)
-	return k == hook.KindUnavailable || k == hook.KindNotFound
+	return k == hook.KindUnavailable || k == hook.KindNotFound || k == hook.KindConflict || k == hook.KindGone
 }
 
 // uncertain says that an op has no answer from one of its deeds.
@@ -110,6 +110,10 @@ func (w *worker) next(ctx context.Context, db *sqlite.DB) *op {
 		}
 	case n < 80:
 		if o := w.resend(); o != nil {
+			return o
+		}
+	case n < 84:
+		if o := w.withdraw(); o != nil {
 			return o
 		}
 	case n < 92:
@@ -357,10 +361,15 @@ func (w *worker) resend() *op {
 	}
 	r := route{pick(w.rng, w.side.messages), pick(w.rng, w.side.endpoints)}
 	next, now := w.side.clone(), w.now()
+	disabled, expired := w.side.endpoints[r.endpoint].Disabled, w.side.messages[r.message].Expired
 	next.resend(r)
 	return w.silent("resend", next, func(ctx context.Context, db *sqlite.DB) error {
 		err := db.Resend(ctx, w.side.app.ID, r.message, r.endpoint, now)
-		if hook.KindOf(err) == hook.KindNotFound && !w.mayBeGone(w.side, r.message) {
+		kind := hook.KindOf(err)
+		if err == nil && (disabled || expired) || kind == hook.KindConflict && !disabled || kind == hook.KindGone && !expired {
+			w.problem("resend to an endpoint that is disabled (%v) of what was expunged (%v) is answered %v", disabled, expired, err)
+		}
+		if kind == hook.KindNotFound && !w.mayBeGone(w.side, r.message) {
 			w.problem("resend: an acknowledged message is not found: %v", err)
 		}
 		return err

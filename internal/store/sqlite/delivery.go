@@ -123,21 +123,41 @@ func (db *DB) Resend(ctx context.Context, app hook.ApplicationID, m hook.Message
 		if l == nil || l.endpoint.App != app {
 			return noSuch("endpoint", ep.String())
 		}
+		if err := l.takesResends(); err != nil {
+			return err
+		}
 		if kept, err := t.has(`SELECT 1 FROM payloads WHERE message = ?`, int64(m)); err != nil {
 			return err
 		} else if !kept {
-			return hook.Errorf(hook.KindGone, "the content of message %s was removed by retention: it cannot be sent again", m)
+			return hook.Errorf(hook.KindGone, "the content of message %s was removed: it cannot be sent again", m)
 		}
-		made, err := t.query(`INSERT INTO deliveries (message, endpoint, lane, state, attempts) VALUES (?, ?, ?, ?, 0)
-			ON CONFLICT DO NOTHING`).int(int64(m)).int(int64(ep)).int(l.id).int(int64(hook.Canceled)).changed()
-		if err != nil {
-			return err
-		}
-		t.count(hook.Canceled, made, l.id)
 		t.changes = append(t.changes, store.Change{Resend: ep})
-		return t.query(`INSERT INTO resends (message, endpoint, wished) VALUES (?, ?, ?)`).
-			int(int64(m)).int(int64(ep)).int(now.UnixMilli()).exec()
+		return t.wish(m, l, now)
 	})
+}
+
+// wish asks for one more attempt, and makes the delivery when there is none.
+func (t *tx) wish(m hook.MessageID, l *lane, now time.Time) error {
+	ep := l.endpoint.ID
+	made, err := t.query(`INSERT INTO deliveries (message, endpoint, lane, state, attempts) VALUES (?, ?, ?, ?, 0)
+		ON CONFLICT DO NOTHING`).int(int64(m)).int(int64(ep)).int(l.id).int(int64(hook.Canceled)).changed()
+	if err != nil {
+		return err
+	}
+	t.count(hook.Canceled, made, l.id, m, ep)
+	return t.query(`INSERT INTO resends (message, endpoint, wished) VALUES (?, ?, ?)`).
+		int(int64(m)).int(int64(ep)).int(now.UnixMilli()).exec()
+}
+
+// takesResends fails when nothing is sent to an endpoint: a resend would be wished for ever.
+func (l *lane) takesResends() error {
+	switch {
+	case l.endpoint.Disabled:
+		return hook.Errorf(hook.KindConflict, "endpoint %s is disabled: enable it first", l.endpoint.ID)
+	case l.endpoint.Transport == hook.TransportPoll:
+		return hook.Errorf(hook.KindConflict, "endpoint %s is polled: nothing is sent to it", l.endpoint.ID)
+	}
+	return nil
 }
 
 // Finish is part of store.Flow. An outcome whose message retention has taken meanwhile is dropped: there is nothing
@@ -216,8 +236,8 @@ func (t *tx) settle(o *hook.Outcome) (found bool, err error) {
 			return false, err
 		}
 		if n == 1 {
-			t.move(hook.Pending, d.State, present)
-			return true, nil
+			t.move(hook.Pending, d.State, present, a.Message, a.Endpoint)
+			return true, t.tellOperator(o.Events)
 		}
 	}
 	return t.settleLate(o, present, changes)
@@ -234,9 +254,13 @@ func (t *tx) settleLate(o *hook.Outcome, present int64, changes bool) (found boo
 		return found, err
 	}
 	if a.Verdict == hook.Success && was.State != hook.Delivered {
-		t.move(was.State, hook.Delivered, present)
-		return true, t.query(`UPDATE deliveries SET state = ?, attempts = max(attempts, ?), next_at = NULL WHERE message = ? AND endpoint = ?`).
+		t.move(was.State, hook.Delivered, present, a.Message, a.Endpoint)
+		err := t.query(`UPDATE deliveries SET state = ?, attempts = max(attempts, ?), next_at = NULL WHERE message = ? AND endpoint = ?`).
 			int(int64(hook.Delivered)).int(int64(o.Delivery.Attempts)).int(int64(a.Message)).int(int64(a.Endpoint)).exec()
+		if err != nil {
+			return true, err
+		}
+		return true, t.tellOperator(o.Events)
 	}
 	return true, t.query(`UPDATE deliveries SET attempts = max(attempts, ?) WHERE message = ? AND endpoint = ?`).
 		int(int64(o.Delivery.Attempts)).int(int64(a.Message)).int(int64(a.Endpoint)).exec()

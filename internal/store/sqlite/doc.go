@@ -1,12 +1,12 @@
 package sqlite
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"time"
 
 	"github.com/waypost/waypost/internal/hook"
-	"github.com/waypost/waypost/internal/store"
 )
 
 // writeDoc writes the part of a row that is only read whole. Its types have plain fields, so it does not fail.
@@ -42,22 +42,46 @@ func (m moment) time() time.Time {
 	return fromMillis(int64(m))
 }
 
-// sealSecrets packs settings, and an endpoint's headers, and seals them for their place.
-func sealSecrets(s *store.Sealer, place string, settings hook.Settings, headers map[string]string) []byte {
-	return s.Seal(packMap(packLists(nil, settings), headers), place)
+// secrets are what is sealed of a row: settings and, of an endpoint, its headers and its earlier signing secrets.
+type secrets struct {
+	settings hook.Settings
+	headers  map[string]string
+	old      []hook.OldSecret
 }
 
-func openSecrets(s *store.Sealer, place string, sealed []byte) (hook.Settings, map[string]string, error) {
-	text, err := s.Open(sealed, place)
+// sealSecrets packs secrets and seals them for their place.
+func (t *tx) sealSecrets(place string, v secrets) []byte {
+	text := packMap(packLists(nil, v.settings), v.headers)
+	if v.old != nil {
+		text = binary.AppendUvarint(text, uint64(len(v.old))+1)
+	}
+	for _, o := range v.old {
+		text = binary.AppendVarint(packText(text, o.Value), int64(momentOf(o.Until)))
+	}
+	return t.seal(text, place)
+}
+
+// openSecrets reads what sealSecrets made. What was sealed before there were earlier secrets ends without them.
+func (db *DB) openSecrets(place string, sealed []byte) (v secrets, err error) {
+	text, err := db.unseal(sealed, place)
 	if err != nil {
-		return nil, nil, &hook.Error{Kind: hook.KindInternal, Text: place + " cannot be read", Err: err}
+		return v, &hook.Error{Kind: hook.KindInternal, Text: place + " cannot be read", Err: err}
 	}
 	u := unpacker{b: text}
-	settings, headers := u.lists(), u.stringMap()
-	if u.err != nil {
-		return nil, nil, &hook.Error{Kind: hook.KindInternal, Text: place + " cannot be read", Err: u.err}
+	v.settings, v.headers = u.lists(), u.stringMap()
+	if len(u.b) > 0 {
+		n, isNil := u.count()
+		if !isNil {
+			v.old = make([]hook.OldSecret, 0, n)
+		}
+		for range n {
+			v.old = append(v.old, hook.OldSecret{Value: u.text(), Until: moment(u.int()).time()})
+		}
 	}
-	return settings, headers, nil
+	if u.err != nil {
+		return secrets{}, &hook.Error{Kind: hook.KindInternal, Text: place + " cannot be read", Err: u.err}
+	}
+	return v, nil
 }
 
 // place names where secrets are stored. It is bound to them, so that a row's cannot be moved to another.

@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"errors"
 	"reflect"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 type endpointDoc struct {
 	URL             string            `json:"url"`
 	Description     string            `json:"description,omitempty"`
+	Version         int               `json:"version,omitempty"`
 	EventTypes      []string          `json:"eventTypes"`
 	Channels        []string          `json:"channels"`
 	Dialect         string            `json:"dialect"`
@@ -24,6 +26,7 @@ type endpointDoc struct {
 	RequireVerified bool              `json:"requireVerified,omitempty"`
 	Verification    verificationDoc   `json:"verification"`
 	PublicOnly      bool              `json:"publicOnly,omitempty"`
+	Transport       hook.Transport    `json:"transport,omitempty"`
 	Metadata        map[string]string `json:"metadata"`
 	Managed         bool              `json:"managed,omitempty"`
 	UpdatedAt       moment            `json:"updatedAt"`
@@ -37,9 +40,10 @@ type verificationDoc struct {
 
 func endpointText(e *hook.Endpoint) string {
 	return writeDoc(endpointDoc{
-		URL: e.URL, Description: e.Description, EventTypes: e.EventTypes, Channels: e.Channels, Dialect: e.Dialect,
+		URL: e.URL, Description: e.Description, Version: e.Version, EventTypes: e.EventTypes, Channels: e.Channels, Dialect: e.Dialect,
 		Schedule: e.Schedule, Timeout: e.Timeout, Format: e.Format, ThrottleRate: e.ThrottleRate, Concurrency: e.Concurrency,
-		Paused: e.Paused, RequireVerified: e.RequireVerified, PublicOnly: e.PublicOnly, Metadata: e.Metadata, Managed: e.Managed,
+		Paused: e.Paused, RequireVerified: e.RequireVerified, PublicOnly: e.PublicOnly, Transport: e.Transport,
+		Metadata: e.Metadata, Managed: e.Managed,
 		Verification: verificationDoc{e.Verification.State, momentOf(e.Verification.At), e.Verification.Reason},
 		UpdatedAt:    momentOf(e.UpdatedAt),
 	})
@@ -47,15 +51,15 @@ func endpointText(e *hook.Endpoint) string {
 
 func (d *endpointDoc) fill(e *hook.Endpoint) {
 	e.URL, e.Description, e.EventTypes, e.Channels, e.Dialect = d.URL, d.Description, d.EventTypes, d.Channels, d.Dialect
-	e.Schedule, e.Timeout, e.Format = d.Schedule, d.Timeout, d.Format
+	e.Version, e.Schedule, e.Timeout, e.Format = d.Version, d.Schedule, d.Timeout, d.Format
 	e.ThrottleRate, e.Concurrency = d.ThrottleRate, d.Concurrency
-	e.Paused, e.RequireVerified, e.PublicOnly = d.Paused, d.RequireVerified, d.PublicOnly
+	e.Paused, e.RequireVerified, e.PublicOnly, e.Transport = d.Paused, d.RequireVerified, d.PublicOnly, d.Transport
 	e.Verification = hook.Verification{State: d.Verification.State, At: d.Verification.At.time(), Reason: d.Verification.Reason}
 	e.Metadata, e.Managed, e.UpdatedAt = d.Metadata, d.Managed, d.UpdatedAt.time()
 }
 
-func (db *DB) endpointSecrets(e *hook.Endpoint) []byte {
-	return sealSecrets(db.o.Sealer, place("endpoint", e.ID), e.Settings, e.Headers)
+func (t *tx) endpointSecrets(e *hook.Endpoint) []byte {
+	return t.sealSecrets(place("endpoint", e.ID), secrets{e.Settings, e.Headers, e.OldSecrets})
 }
 
 const endpointColumns = `SELECT id, app, uid, profile, disabled, disabled_reason, failing_since, doc, secrets, created FROM endpoints WHERE `
@@ -68,14 +72,14 @@ func (db *DB) getEndpoint(q *stmt) (e hook.Endpoint, err error) {
 		return e, err
 	}
 	d.fill(&e)
-	e.Settings, e.Headers, err = openSecrets(db.o.Sealer, place("endpoint", e.ID), q.rawBlob())
+	s, err := db.openSecrets(place("endpoint", e.ID), q.rawBlob())
+	e.Settings, e.Headers, e.OldSecrets = s.settings, s.headers, s.old
 	e.CreatedAt = q.getTime()
 	return e, err
 }
 
 // CreateEndpoint is part of store.Config.
 func (db *DB) CreateEndpoint(ctx context.Context, e hook.Endpoint) error {
-	secrets := db.endpointSecrets(&e)
 	return db.do(ctx, func(t *tx) error {
 		if t.lanes.byEndpoint[e.ID] != nil {
 			return sameID("endpoint", e.ID)
@@ -93,7 +97,7 @@ func (db *DB) CreateEndpoint(ctx context.Context, e hook.Endpoint) error {
 		return t.query(`INSERT INTO endpoints (id, app, uid, profile, lane, disabled, disabled_reason, failing_since, doc, secrets, created)
 			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`).
 			int(int64(e.ID)).int(int64(e.App)).optional(e.UID).int(int64(e.Profile)).int(lane).bool(e.Disabled).
-			text(e.DisabledReason).time(e.FailingSince).text(endpointText(&e)).blob(secrets).time(e.CreatedAt).exec()
+			text(e.DisabledReason).time(e.FailingSince).text(endpointText(&e)).blob(t.endpointSecrets(&e)).time(e.CreatedAt).exec()
 	})
 }
 
@@ -110,28 +114,29 @@ func (t *tx) checkEndpoint(e *hook.Endpoint) error {
 
 // UpdateEndpoint is part of store.Config.
 func (db *DB) UpdateEndpoint(ctx context.Context, e hook.Endpoint) error {
-	secrets := db.endpointSecrets(&e)
-	return db.do(ctx, func(t *tx) error { return t.updateEndpoint(&e, secrets) })
+	return db.do(ctx, func(t *tx) error { return t.updateEndpoint(&e) })
 }
 
 // SwapEndpoint is part of store.Config.
 func (db *DB) SwapEndpoint(ctx context.Context, before, after hook.Endpoint) (done bool, err error) {
-	secrets := db.endpointSecrets(&after)
 	err = db.do(ctx, func(t *tx) error {
 		q := t.query(endpointColumns + `id = ? AND app = ?`).int(int64(after.ID)).int(int64(after.App))
 		present, err := db.oneEndpoint(q, after.ID.String())
 		if err != nil {
 			return err
 		}
-		if done = reflect.DeepEqual(present, before); !done {
-			return nil
+		if !reflect.DeepEqual(present, before) {
+			return errUnchanged
 		}
-		return t.updateEndpoint(&after, secrets)
+		return t.updateEndpoint(&after)
 	})
-	return done && err == nil, err
+	if errors.Is(err, errUnchanged) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
-func (t *tx) updateEndpoint(e *hook.Endpoint, secrets []byte) error {
+func (t *tx) updateEndpoint(e *hook.Endpoint) error {
 	l := t.lanes.byEndpoint[e.ID]
 	if l == nil || l.endpoint.App != e.App {
 		return noSuch("endpoint", e.ID.String())
@@ -140,7 +145,7 @@ func (t *tx) updateEndpoint(e *hook.Endpoint, secrets []byte) error {
 		return err
 	}
 	lane, err := l.id, error(nil)
-	if e.Disabled {
+	if e.Disabled || e.Transport == hook.TransportPoll {
 		if lane, err = t.cancelPending(l); err != nil {
 			return err
 		}
@@ -150,7 +155,7 @@ func (t *tx) updateEndpoint(e *hook.Endpoint, secrets []byte) error {
 	return t.query(`UPDATE endpoints SET uid = ?, profile = ?, lane = ?, disabled = ?, disabled_reason = ?, failing_since = ?,
 		doc = ?, secrets = ? WHERE id = ?`).
 		optional(e.UID).int(int64(e.Profile)).int(lane).bool(e.Disabled).text(e.DisabledReason).time(e.FailingSince).
-		text(endpointText(e)).blob(secrets).int(int64(e.ID)).exec()
+		text(endpointText(e)).blob(t.endpointSecrets(e)).int(int64(e.ID)).exec()
 }
 
 // health writes what the engine decided about an endpoint. One that is gone is none of its business any more.
@@ -168,6 +173,11 @@ func (t *tx) health(id hook.EndpointID, h *hook.EndpointHealth) error {
 		return err
 	}
 	e := l.endpoint
+	if !e.Disabled {
+		if err := t.tellOperator(h.Events); err != nil {
+			return err
+		}
+	}
 	e.Disabled = true
 	t.setLane(newLane(lane, &e))
 	return t.query(`UPDATE endpoints SET failing_since = ?, disabled = 1, disabled_reason = ?, lane = ? WHERE id = ?`).
@@ -249,7 +259,7 @@ func (db *DB) Target(ctx context.Context, id hook.EndpointID) (t store.Target, e
 		if t.Endpoint.PublicOnly {
 			return nil
 		}
-		a, err := c.application(t.Endpoint.App.String())
+		a, err := c.application(t.Endpoint.App)
 		t.AllowCIDRs = a.AllowCIDRs
 		return err
 	})

@@ -199,12 +199,13 @@ func TestADiskThatIsFullForAMomentIsSurvived(t *testing.T) {
 		}
 		for i := range 20 {
 			var out []hook.Accepted
+			a := s.new(fmt.Sprint(i))
 			again("accept", func() (err error) {
-				out, err = s.Accept(t.Context(), []hook.Accept{s.new(fmt.Sprint(i))})
+				out, err = s.Accept(t.Context(), []hook.Accept{a})
 				return err
 			})
-			if out[0].Duplicate {
-				t.Fatalf("write %d: what was refused was kept", n)
+			if out[0].Duplicate || out[0].Message.ID != a.Message.ID {
+				t.Fatalf("write %d: what was refused was kept: %+v", n, out[0])
 			}
 			o := s.outcome(out[0].Deliveries[0], hook.Success)
 			again("finish", func() error { return s.Finish(t.Context(), []hook.Outcome{o}) })

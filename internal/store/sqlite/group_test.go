@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/waypost/waypost/internal/hook"
 	"github.com/waypost/waypost/internal/store"
@@ -206,5 +207,57 @@ func TestManyRequestsAreWrittenTogether(t *testing.T) {
 	wg.Wait()
 	if told != 1 {
 		t.Errorf("50 waiting messages made %d commits, want one", told)
+	}
+}
+
+// A member at fault has its group written again one by one: what goes along with the others is kept once.
+func TestAGroupThatIsWrittenAgainKeepsWhatGoesAlongOnce(t *testing.T) {
+	t.Parallel()
+	g := newGate()
+	s := newSmall(t, sqlite.Options{Changed: g.changed})
+	must(t, s.CreateEndpoint(t.Context(), hook.Endpoint{ID: hook.NewID[hook.EndpointID](s.ids, s.now), App: hook.Operational, CreatedAt: s.now}))
+	good := s.outcome(s.message(t).Deliveries[0], hook.Success)
+	must(t, s.Finish(t.Context(), []hook.Outcome{good}))
+	along := func(key byte) context.Context {
+		m := hook.Message{ID: hook.NewID[hook.MessageID](s.ids, s.now), EventType: fmt.Sprint("told ", key), CreatedAt: s.now}
+		return store.With(t.Context(), store.Along{Events: []hook.Accept{{Message: m}}, Receipt: &store.Receipt{
+			Key: [32]byte{key}, Expires: s.now.Add(time.Hour), Answer: func(r store.Result) (int, []byte, bool) {
+				return 201, fmt.Append(nil, r.Accepted[0].Message.ID), true
+			},
+		}})
+	}
+	release := g.hold(t, s)
+	errs := make([]error, 4)
+	var out [4][]hook.Accepted
+	var wg sync.WaitGroup
+	for i, call := range []func() error{
+		func() (err error) { out[0], err = s.Accept(along(1), []hook.Accept{s.new("a")}); return err },
+		func() error { return s.Finish(t.Context(), []hook.Outcome{good}) }, // its attempt is there already
+		func() (err error) { out[2], err = s.Accept(along(1), []hook.Accept{s.new("b")}); return err },
+		func() (err error) { out[3], err = s.Accept(along(2), []hook.Accept{s.new("c")}); return err },
+	} {
+		wg.Go(func() { errs[i] = call() })
+		g.waitFor(t, s, i+1)
+	}
+	release()
+	wg.Wait()
+	must(t, errs[0])
+	must(t, errs[3])
+	for i, field := range map[int]string{1: "", 2: store.ReceiptField} {
+		var he *hook.Error
+		if !errors.As(errs[i], &he) || he.Kind != hook.KindConflict || he.Field != field {
+			t.Errorf("call %d: got %v, want a conflict on %q", i, errs[i], field)
+		}
+	}
+	l, err := s.Messages(t.Context(), hook.Operational, store.MessageFilter{}, store.Page{})
+	must(t, err)
+	if len(l.Items) != 2 || l.Items[0].EventType != "told 1" || l.Items[1].EventType != "told 2" {
+		t.Errorf("the operator was told %+v", l.Items)
+	}
+	for key, i := range map[byte]int{1: 0, 2: 3} {
+		_, body, _, err := s.Receipt(t.Context(), [32]byte{key}, s.now)
+		if want := out[i][0].Message.ID.String(); err != nil || string(body) != want {
+			t.Errorf("the receipt %d says %q, %v; want %q", key, body, err, want)
+		}
 	}
 }

@@ -20,22 +20,37 @@ type lane struct {
 type lanes struct {
 	byApp      map[hook.ApplicationID][]*lane // by endpoint id; an application without endpoints has an empty list
 	byEndpoint map[hook.EndpointID]*lane
+	flags      map[hook.ApplicationID][]string // of those applications that are restricted
 }
 
 func newLanes() lanes {
-	return lanes{byApp: map[hook.ApplicationID][]*lane{}, byEndpoint: map[hook.EndpointID]*lane{}}
+	return lanes{
+		byApp: map[hook.ApplicationID][]*lane{}, byEndpoint: map[hook.EndpointID]*lane{}, flags: map[hook.ApplicationID][]string{},
+	}
 }
 
 // newLane keeps of an endpoint what is needed to match.
 func newLane(id int64, e *hook.Endpoint) *lane {
-	return &lane{id, hook.Endpoint{ID: e.ID, App: e.App, Disabled: e.Disabled, EventTypes: e.EventTypes, Channels: e.Channels}}
+	return &lane{id, hook.Endpoint{
+		ID: e.ID, App: e.App, Disabled: e.Disabled, Transport: e.Transport, EventTypes: e.EventTypes, Channels: e.Channels,
+	}}
 }
 
 func (w *writer) loadLanes() error {
-	q := w.query(`SELECT id FROM applications`)
+	// Few are restricted, so few documents are worth being read at the start.
+	q := w.query(`SELECT id, CASE WHEN instr(doc, '"featureFlags":[') > 0 THEN doc END FROM applications`)
 	err := q.each(func() error {
-		w.lanes.byApp[hook.ApplicationID(q.getInt())] = nil
-		return nil
+		id := hook.ApplicationID(q.getInt())
+		w.lanes.byApp[id] = nil
+		if q.isNull() {
+			return nil
+		}
+		var doc applicationDoc
+		err := readDoc(q.getText(), &doc)
+		if doc.FeatureFlags != nil {
+			w.lanes.flags[id] = doc.FeatureFlags
+		}
+		return err
 	})
 	if err != nil {
 		return err
@@ -49,7 +64,7 @@ func (w *writer) loadLanes() error {
 		if err := readDoc(q.getText(), &doc); err != nil {
 			return err
 		}
-		e.EventTypes, e.Channels = doc.EventTypes, doc.Channels
+		e.EventTypes, e.Channels, e.Transport = doc.EventTypes, doc.Channels, doc.Transport
 		l := newLane(id, &e)
 		w.lanes.byEndpoint[e.ID] = l
 		w.lanes.byApp[e.App] = append(w.lanes.byApp[e.App], l)
@@ -59,15 +74,33 @@ func (w *writer) loadLanes() error {
 
 // The following change the copy, and change it back when the transaction is taken back.
 
-func (t *tx) addApp(id hook.ApplicationID) {
-	t.lanes.byApp[id] = nil
-	t.onTakeBack(func() { delete(t.lanes.byApp, id) })
+// setApp keeps an application, new or changed.
+func (t *tx) setApp(a *hook.Application) {
+	if _, known := t.lanes.byApp[a.ID]; !known {
+		t.lanes.byApp[a.ID] = nil
+		t.onTakeBack(func() { delete(t.lanes.byApp, a.ID) })
+	}
+	t.setFlags(a.ID, a.FeatureFlags)
 }
 
 func (t *tx) dropApp(id hook.ApplicationID) {
 	list := t.lanes.byApp[id]
 	delete(t.lanes.byApp, id)
 	t.onTakeBack(func() { t.lanes.byApp[id] = list })
+	t.setFlags(id, nil)
+}
+
+// setFlags keeps what an application is restricted to; nil = it is not.
+func (t *tx) setFlags(id hook.ApplicationID, flags []string) {
+	set := func(flags []string) {
+		delete(t.lanes.flags, id)
+		if flags != nil {
+			t.lanes.flags[id] = flags
+		}
+	}
+	old := t.lanes.flags[id]
+	set(flags)
+	t.onTakeBack(func() { set(old) })
 }
 
 // setLane puts a lane in the place of the endpoint's earlier one.
@@ -136,6 +169,9 @@ func (t *tx) cancelPending(l *lane) (id int64, err error) {
 	if err != nil || !closed {
 		return l.id, err
 	}
+	if err := t.cancelDays(l.endpoint.ID); err != nil {
+		return 0, err
+	}
 	return t.openLane(l.endpoint.ID)
 }
 
@@ -148,6 +184,12 @@ func (t *tx) deleteLane(l *lane) error {
 	}
 	if err == nil {
 		err = t.dropResends(l)
+	}
+	if err == nil {
+		err = t.dropDays(l.endpoint.ID)
+	}
+	if err == nil {
+		err = t.dropConsumers(l.endpoint.ID)
 	}
 	t.dropLane(l)
 	return err

@@ -9,7 +9,8 @@ import (
 	"github.com/waypost/waypost/internal/store"
 )
 
-const messageColumns = `SELECT m.id, m.app, m.source, m.event_type, m.event_id, m.envelope, m.created, p.message IS NULL`
+const messageColumns = `SELECT m.id, m.app, m.source, m.event_type, m.event_id, m.envelope, m.created, m.deliver_at, m.content_until,
+	p.message IS NULL`
 
 func getMessage(q *stmt) (m hook.Message, err error) {
 	m.ID, m.App, m.Source = hook.MessageID(q.getInt()), hook.ApplicationID(q.getInt()), hook.SourceID(q.getInt())
@@ -19,13 +20,17 @@ func getMessage(q *stmt) (m hook.Message, err error) {
 		m.Channels, m.Tags, m.Platform, m.Unreadable = u.list(), u.list(), u.stringMap(), u.text()
 		err = u.err
 	}
-	m.CreatedAt, m.Expired = q.getTime(), q.getBool()
+	m.CreatedAt, m.DeliverAt, m.ContentUntil, m.Expired = q.getTime(), q.getTime(), q.getTime(), q.getBool()
 	return m, err
 }
 
 // Every use of a payload joins it, so that one statement sees one state.
 const (
-	fromMessages   = ` FROM messages m LEFT JOIN payloads p ON p.message = m.id `
+	joinPayloads = ` LEFT JOIN payloads p ON p.message = m.id `
+	fromMessages = ` FROM messages m` + joinPayloads
+	// fromTyped is for messages of one event type. Left to itself the planner takes the index of the application's messages, and
+	// looks at all of them.
+	fromTyped      = ` FROM messages m INDEXED BY messages_type` + joinPayloads
 	contentColumns = `p.head, p.body, p.payload, p.at, p.size`
 	fullMessage    = messageColumns + `, ` + contentColumns + fromMessages
 )
@@ -111,9 +116,13 @@ func (db *DB) Messages(ctx context.Context, app hook.ApplicationID, f store.Mess
 		if err := c.hasApp(app); err != nil {
 			return err
 		}
-		all, err := c.scanMessages(w, app, &f)
+		from := func(tables, where string) *stmt { return c.query(messageColumns + tables + where).int(int64(app)) }
+		all, err := scanMessages(w, f.EventTypes, from, func(q *stmt) (m hook.Message, id hook.MessageID, ok bool, err error) {
+			m, err = getMessage(q)
+			return m, m.ID, matchesMessage(&f, &m), err
+		})
 		if err == nil && f.WithPayload {
-			err = c.addContent(w, &all)
+			err = addContent(c, w, &all, func(m *hook.Message) *hook.Message { return m })
 		}
 		l = scanned(w, all, func(id int64) string { return hook.MessageID(id).String() })
 		return err
@@ -121,16 +130,19 @@ func (db *DB) Messages(ctx context.Context, app hook.ApplicationID, f store.Mess
 	return l, err
 }
 
-func (c *conn) scanMessages(w window, app hook.ApplicationID, f *store.MessageFilter) (found[hook.Message], error) {
-	const sql = messageColumns + fromMessages
-	if len(f.EventTypes) == 0 {
-		return scanPart(w, c.query(sql+`WHERE m.app = ?`+w.orderMessages()).int(int64(app)), pageBytes, f)
+// scanMessages scans messages of an application: all of them, or those of some event types, each type by the index. from makes
+// the query of tables and a condition, and binds what it has before the application and the application itself.
+func scanMessages[T any](w window, types []string, from func(tables, where string) *stmt,
+	get func(*stmt) (v T, id hook.MessageID, ok bool, err error),
+) (found[T], error) {
+	if len(types) == 0 {
+		return scanPart(w, from(fromMessages, `WHERE m.app = ?`+w.orderMessages()), pageBytes, get)
 	}
-	types := slices.Compact(slices.Sorted(slices.Values(f.EventTypes)))
-	parts := make([]found[hook.Message], 0, len(types))
+	types = slices.Compact(slices.Sorted(slices.Values(types)))
+	parts := make([]found[T], 0, len(types))
 	for _, name := range types {
-		q := c.query(sql + `WHERE m.app = ? AND m.event_type = ?` + w.orderMessages()).int(int64(app)).text(name)
-		part, err := scanPart(w, q, max(pageBytes/len(types), minPartBytes), f)
+		q := from(fromTyped, `WHERE m.app = ? AND m.event_type = ?`+w.orderMessages()).text(name)
+		part, err := scanPart(w, q, max(pageBytes/len(types), minPartBytes), get)
 		if err != nil {
 			return part, err
 		}
@@ -143,10 +155,10 @@ func (c *conn) scanMessages(w window, app hook.ApplicationID, f *store.MessageFi
 const minPartBytes = 256 << 10
 
 // addContent reads the payloads of a page, and cuts it where they are more than pageBytes.
-func (c *conn) addContent(w window, all *found[hook.Message]) error {
+func addContent[T any](c *conn, w window, all *found[T], message func(*T) *hook.Message) error {
 	size := 0
 	for i := range all.rows[:min(len(all.rows), w.limit)] {
-		m := &all.rows[i].value
+		m := message(&all.rows[i].value)
 		if m.Expired {
 			continue
 		}
@@ -163,15 +175,14 @@ func (c *conn) addContent(w window, all *found[hook.Message]) error {
 	return nil
 }
 
-func scanPart(w window, q *stmt, bytes int, f *store.MessageFilter) (found[hook.Message], error) {
+func scanPart[T any](w window, q *stmt, bytes int, get func(*stmt) (v T, id hook.MessageID, ok bool, err error)) (found[T], error) {
 	var bad error
-	part, err := scan(w, q, bytes, func() (hook.Message, int64, bool) {
-		m, err := getMessage(q)
-		ok := matchesMessage(f, &m)
+	part, err := scan(w, q, bytes, func() (T, int64, bool) {
+		v, id, ok, err := get(q)
 		if bad == nil {
 			bad = err
 		}
-		return m, int64(m.ID), ok
+		return v, int64(id), ok
 	})
 	if err == nil {
 		err = bad
@@ -180,9 +191,13 @@ func scanPart(w window, q *stmt, bytes int, f *store.MessageFilter) (found[hook.
 }
 
 func matchesMessage(f *store.MessageFilter, m *hook.Message) bool {
-	return (f.Channel == "" || slices.Contains(m.Channels, f.Channel)) &&
-		(f.Tag == "" || slices.Contains(m.Tags, f.Tag)) &&
-		(f.Source == 0 || m.Source == f.Source)
+	return carries(m, f.Channel, f.Tag) && (f.Source == 0 || m.Source == f.Source) &&
+		(len(f.Channels) == 0 || slices.ContainsFunc(m.Channels, func(c string) bool { return slices.Contains(f.Channels, c) }))
+}
+
+// carries says whether a message is on a channel and has a tag; an empty one is not asked for.
+func carries(m *hook.Message, channel, tag string) bool {
+	return (channel == "" || slices.Contains(m.Channels, channel)) && (tag == "" || slices.Contains(m.Tags, tag))
 }
 
 // orderMessages is order for a query in which messages are called m.

@@ -1,15 +1,12 @@
 package sqlite
 
 import (
-	"bytes"
 	"context"
 	"embed"
 	"errors"
 	"fmt"
 	"io/fs"
 	"strconv"
-
-	"github.com/waypost/waypost/internal/store"
 )
 
 // The schema, as numbered steps. A step that was released never changes; a change is a new step.
@@ -81,28 +78,4 @@ func apply(c *conn, number int, sql string) error {
 		err = errors.Join(err, c.Exec(`ROLLBACK`))
 	}
 	return err
-}
-
-// The text that is sealed in a new store, so that a wrong main key is found at once and not with the first secret.
-const (
-	keyCheckName = "main key check"
-	keyCheckText = "waypost"
-)
-
-func (w *writer) checkMainKey(s *store.Sealer) error {
-	var sealed []byte
-	q := w.query(`SELECT value FROM meta WHERE name = ?`).text(keyCheckName)
-	found, err := q.first(func() { sealed = q.getBlob() })
-	if err != nil {
-		return err
-	}
-	if !found {
-		return w.query(`INSERT INTO meta (name, value) VALUES (?, ?)`).
-			text(keyCheckName).blob(s.Seal([]byte(keyCheckText), keyCheckName)).exec()
-	}
-	text, err := s.Open(sealed, keyCheckName)
-	if err == nil && bytes.Equal(text, []byte(keyCheckText)) {
-		return nil
-	}
-	return fmt.Errorf("the main key is not the one that this store was made with: set WAYPOST_MAIN_KEY to that key, or put its main.key back into the folder (%w)", store.ErrMainKey)
 }

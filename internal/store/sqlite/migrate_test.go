@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"fmt"
 	"path/filepath"
 	"testing"
 )
@@ -40,7 +41,7 @@ func TestMigrationsRunOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, err := c.one(`PRAGMA user_version`); err != nil || got != "1" || len(list) != 1 {
+	if got, err := c.one(`PRAGMA user_version`); err != nil || got != fmt.Sprint(len(list)) || len(list) < 2 {
 		t.Fatalf("version %s of %d steps, %v", got, len(list), err)
 	}
 }

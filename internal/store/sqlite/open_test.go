@@ -244,7 +244,10 @@ func TestSecretsAreInNoFile(t *testing.T) {
 	must(t, s.UpdateSource(ctx, src))
 	s.ep.Settings, s.ep.Headers = hook.Settings{"key": {"clear-text-endpoint"}}, map[string]string{"Authorization": "clear-text-header"}
 	s.ep.URL = "https://example.com/shows-that-the-scan-works"
-	must(t, s.UpdateEndpoint(ctx, s.ep))
+	s.ep.OldSecrets = []hook.OldSecret{{Value: "clear-text-old-secret", Until: s.now}}
+	answer := func(store.Result) (int, []byte, bool) { return 200, []byte(`{"key":"clear-text-answer"}`), true }
+	receipt := &store.Receipt{Expires: s.now.Add(time.Hour), Answer: answer}
+	must(t, s.UpdateEndpoint(store.With(ctx, store.Along{Receipt: receipt}), s.ep))
 	must(t, s.PutToken(ctx, hook.Token{ID: hook.NewID[hook.TokenID](s.ids, s.now), Hash: [32]byte{7}}))
 	backup := filepath.Join(dir, "backup.db")
 	must(t, s.Backup(ctx, backup))
@@ -359,7 +362,7 @@ func TestAStoreWorksInATimeBubble(t *testing.T) {
 		must(t, err)
 		defer db.Close()
 		now := time.Now()
-		app := hook.Application{ID: 1, CreatedAt: now}
+		app := hook.Application{ID: 7, CreatedAt: now}
 		must(t, db.CreateApplication(t.Context(), app))
 		ids := hook.NewGenerator(1, 0)
 		for range 24 {
@@ -375,4 +378,34 @@ func TestAStoreWorksInATimeBubble(t *testing.T) {
 			}
 		}
 	})
+}
+
+// What was expunged is not left in the free room of the file, nor in its log once that was moved into the file.
+func TestWhatWasExpungedIsOverwritten(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := newSmall(t, sqlite.Options{Dir: dir})
+	ctx := t.Context()
+	for _, size := range []int{10, 1000, 100_000} {
+		small, big := s.new(fmt.Sprint("small", size)), s.new(fmt.Sprint("big", size))
+		big.Message.Payload = bytes.Repeat([]byte("expunged "), size/9)
+		small.Message.Payload = []byte(`"kept to show that the scan works"`)
+		big.Message.Raw = &hook.Raw{Method: "POST", Query: "expunged", Header: http.Header{}, Body: big.Message.Payload}
+		out, err := s.Accept(ctx, []hook.Accept{small, big, s.new(fmt.Sprint("after", size))})
+		must(t, err)
+		o := s.outcome(out[1].Deliveries[0], hook.Success)
+		o.Attempt.Response = bytes.Repeat([]byte("expunged "), min(size, 16<<10)/9)
+		must(t, s.Finish(ctx, []hook.Outcome{o}))
+		must(t, s.Expunge(ctx, s.app.ID, out[1].Message.ID, s.now))
+		must(t, s.ExpungeResponse(ctx, s.app.ID, o.Attempt.ID))
+	}
+	must(t, s.Close())
+	b, err := os.ReadFile(filepath.Join(dir, "waypost.db"))
+	must(t, err)
+	if i := bytes.Index(b, []byte("expunged")); i >= 0 {
+		t.Errorf("the file holds %q at %d", b[i:min(i+40, len(b))], i)
+	}
+	if !bytes.Contains(b, []byte("the scan works")) {
+		t.Error("the scan does not find what was kept either")
+	}
 }

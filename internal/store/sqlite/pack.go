@@ -86,6 +86,16 @@ func (u *unpacker) uint() uint64 {
 	return v
 }
 
+func (u *unpacker) int() int64 {
+	v, n := binary.Varint(u.b)
+	if n <= 0 {
+		u.fail()
+		return 0
+	}
+	u.b = u.b[n:]
+	return v
+}
+
 // count reads a count and refuses one that the bytes left cannot hold.
 func (u *unpacker) count() (n int, isNil bool) {
 	v := u.uint()

@@ -18,8 +18,8 @@ func profileText(p *hook.Profile) string {
 	return writeDoc(profileDoc{p.Name, p.Dialect, p.Managed, momentOf(p.UpdatedAt)})
 }
 
-func (db *DB) profileSecrets(p *hook.Profile) []byte {
-	return sealSecrets(db.o.Sealer, place("profile", p.ID), p.Settings, nil)
+func (t *tx) profileSecrets(p *hook.Profile) []byte {
+	return t.sealSecrets(place("profile", p.ID), secrets{settings: p.Settings})
 }
 
 const profileColumns = `SELECT id, uid, doc, secrets, created FROM profiles WHERE `
@@ -31,14 +31,14 @@ func (db *DB) getProfile(q *stmt) (p hook.Profile, err error) {
 		return p, err
 	}
 	p.Name, p.Dialect, p.Managed, p.UpdatedAt = d.Name, d.Dialect, d.Managed, d.UpdatedAt.time()
-	p.Settings, _, err = openSecrets(db.o.Sealer, place("profile", p.ID), q.rawBlob())
+	own, err := db.openSecrets(place("profile", p.ID), q.rawBlob())
+	p.Settings = own.settings
 	p.CreatedAt = q.getTime()
 	return p, err
 }
 
 // CreateProfile is part of store.Config.
 func (db *DB) CreateProfile(ctx context.Context, p hook.Profile) error {
-	secrets := db.profileSecrets(&p)
 	return db.do(ctx, func(t *tx) error {
 		if known, err := t.has(`SELECT 1 FROM profiles WHERE id = ?`, int64(p.ID)); err != nil {
 			return err
@@ -51,7 +51,7 @@ func (db *DB) CreateProfile(ctx context.Context, p hook.Profile) error {
 		t.issued(int64(p.ID))
 		t.changes = append(t.changes, store.Change{Config: true})
 		return t.query(`INSERT INTO profiles (id, uid, doc, secrets, created) VALUES (?, ?, ?, ?, ?)`).
-			int(int64(p.ID)).optional(p.UID).text(profileText(&p)).blob(secrets).time(p.CreatedAt).exec()
+			int(int64(p.ID)).optional(p.UID).text(profileText(&p)).blob(t.profileSecrets(&p)).time(p.CreatedAt).exec()
 	})
 }
 
@@ -66,7 +66,6 @@ func (c *conn) has(query string, args ...int64) (bool, error) {
 
 // UpdateProfile is part of store.Config.
 func (db *DB) UpdateProfile(ctx context.Context, p hook.Profile) error {
-	secrets := db.profileSecrets(&p)
 	return db.do(ctx, func(t *tx) error {
 		if known, err := t.has(`SELECT 1 FROM profiles WHERE id = ?`, int64(p.ID)); err != nil {
 			return err
@@ -78,7 +77,7 @@ func (db *DB) UpdateProfile(ctx context.Context, p hook.Profile) error {
 		}
 		t.changes = append(t.changes, store.Change{Config: true})
 		return t.query(`UPDATE profiles SET uid = ?, doc = ?, secrets = ? WHERE id = ?`).
-			optional(p.UID).text(profileText(&p)).blob(secrets).int(int64(p.ID)).exec()
+			optional(p.UID).text(profileText(&p)).blob(t.profileSecrets(&p)).int(int64(p.ID)).exec()
 	})
 }
 
@@ -109,12 +108,13 @@ func (db *DB) profileSettings(c *conn, id hook.ProfileID) (s hook.Settings, err 
 	if id == 0 {
 		return nil, nil
 	}
+	var shared secrets
 	var bad error
 	q := c.query(`SELECT secrets FROM profiles WHERE id = ?`).int(int64(id))
-	if _, err = q.first(func() { s, _, bad = openSecrets(db.o.Sealer, place("profile", id), q.rawBlob()) }); err == nil {
+	if _, err = q.first(func() { shared, bad = db.openSecrets(place("profile", id), q.rawBlob()) }); err == nil {
 		err = bad
 	}
-	return s, err
+	return shared.settings, err
 }
 
 // Profiles is part of store.Config.

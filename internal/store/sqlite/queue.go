@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 
 	"github.com/waypost/waypost/internal/hook"
+	"github.com/waypost/waypost/internal/store"
 )
 
 // A transaction takes at most this many rows and bytes of what is waiting, so that nobody waits long for a commit.
@@ -22,9 +23,10 @@ type request struct {
 	rows  int
 	bytes int
 
-	state atomic.Int32
-	done  chan struct{}
-	err   error
+	result store.Result // what run makes of it, for a receipt
+	state  atomic.Int32
+	done   chan struct{}
+	err    error
 
 	repeats func() bool // for Faults: whether run found nothing new
 	early   bool        // a fault has answered already

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 
 	"github.com/ncruces/go-sqlite3"
 )
@@ -74,6 +75,28 @@ func (r *readers) without(f func() error) error {
 		}
 	}()
 	return f()
+}
+
+// passed waits until everybody who reads now has ended. Others may begin meanwhile.
+func (r *readers) passed(ctx context.Context) error {
+	seen := make(map[*conn]bool, cap(r.slots))
+	for len(seen) < cap(r.slots) {
+		c, err := r.get(ctx)
+		if err != nil {
+			return err
+		}
+		again := seen[c]
+		seen[c] = true
+		r.slots <- c // the last in the row
+		if again {   // the others are still read with
+			select {
+			case <-ctx.Done():
+			case <-r.closed:
+			case <-time.After(5 * time.Millisecond):
+			}
+		}
+	}
+	return nil
 }
 
 // close waits for those that read and closes the connections.

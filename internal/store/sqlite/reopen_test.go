@@ -119,3 +119,25 @@ func fill(t *testing.T, s *small, messages int) {
 		s.now = s.now.Add(time.Second)
 	}
 }
+
+// The ids of messages grow over a restart too, and when the last message is gone.
+func TestTheIDsOfMessagesGrowOverARestart(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := newSmall(t, sqlite.Options{Dir: dir})
+	early := s.new("early")
+	s.now = s.now.Add(time.Minute)
+	last := s.message(t).Message.ID
+	must(t, s.DeleteEndpoint(t.Context(), s.app.ID, s.ep.ID, s.now))
+	later := s.now.Add(time.Hour)
+	if done, _, err := s.Sweep(t.Context(), store.Sweep{Now: later, Before: later}); err != nil || done.Messages != 1 {
+		t.Fatalf("swept %+v, %v", done, err)
+	}
+	must(t, s.Close())
+	s.DB = open(t, sqlite.Options{Dir: dir})
+	out, err := s.Accept(t.Context(), []hook.Accept{early})
+	must(t, err)
+	if out[0].Message.ID <= last {
+		t.Errorf("after %d comes %d", last, out[0].Message.ID)
+	}
+}

@@ -37,8 +37,8 @@ func sourceText(s *hook.Source) string {
 	return writeDoc(d)
 }
 
-func (db *DB) sourceSecrets(s *hook.Source) []byte {
-	return sealSecrets(db.o.Sealer, place("source", s.ID), s.Settings, nil)
+func (t *tx) sourceSecrets(s *hook.Source) []byte {
+	return t.sealSecrets(place("source", s.ID), secrets{settings: s.Settings})
 }
 
 const sourceColumns = `SELECT id, app, uid, profile, doc, secrets, created FROM sources WHERE `
@@ -55,14 +55,14 @@ func (db *DB) getSource(q *stmt) (s hook.Source, err error) {
 	for _, o := range d.OldDoors {
 		s.OldDoors = append(s.OldDoors, hook.OldDoor{Door: o.Door, Until: o.Until.time()})
 	}
-	s.Settings, _, err = openSecrets(db.o.Sealer, place("source", s.ID), q.rawBlob())
+	own, err := db.openSecrets(place("source", s.ID), q.rawBlob())
+	s.Settings = own.settings
 	s.CreatedAt = q.getTime()
 	return s, err
 }
 
 // CreateSource is part of store.Config.
 func (db *DB) CreateSource(ctx context.Context, s hook.Source) error {
-	secrets := db.sourceSecrets(&s)
 	return db.do(ctx, func(t *tx) error {
 		if known, err := t.has(`SELECT 1 FROM sources WHERE id = ?`, int64(s.ID)); err != nil {
 			return err
@@ -76,7 +76,7 @@ func (db *DB) CreateSource(ctx context.Context, s hook.Source) error {
 		t.changes = append(t.changes, store.Change{Config: true})
 		err := t.query(`INSERT INTO sources (id, app, uid, profile, doc, secrets, created) VALUES (?, ?, ?, ?, ?, ?, ?)`).
 			int(int64(s.ID)).int(int64(s.App)).optional(s.UID).int(int64(s.Profile)).text(sourceText(&s)).
-			blob(secrets).time(s.CreatedAt).exec()
+			blob(t.sourceSecrets(&s)).time(s.CreatedAt).exec()
 		if err != nil {
 			return err
 		}
@@ -140,7 +140,6 @@ func (t *tx) writeDoors(s *hook.Source) error {
 
 // UpdateSource is part of store.Config.
 func (db *DB) UpdateSource(ctx context.Context, s hook.Source) error {
-	secrets := db.sourceSecrets(&s)
 	return db.do(ctx, func(t *tx) error {
 		if known, err := t.has(`SELECT 1 FROM sources WHERE id = ? AND app = ?`, int64(s.ID), int64(s.App)); err != nil {
 			return err
@@ -152,7 +151,7 @@ func (db *DB) UpdateSource(ctx context.Context, s hook.Source) error {
 		}
 		t.changes = append(t.changes, store.Change{Config: true})
 		err := t.query(`UPDATE sources SET uid = ?, profile = ?, doc = ?, secrets = ? WHERE id = ?`).
-			optional(s.UID).int(int64(s.Profile)).text(sourceText(&s)).blob(secrets).int(int64(s.ID)).exec()
+			optional(s.UID).int(int64(s.Profile)).text(sourceText(&s)).blob(t.sourceSecrets(&s)).int(int64(s.ID)).exec()
 		if err != nil {
 			return err
 		}

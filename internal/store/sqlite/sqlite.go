@@ -32,8 +32,11 @@ const (
 type Options struct {
 	// Dir is the folder of the store; it is made when it is missing. One process has it at a time.
 	Dir string
-	// Sealer encrypts secrets. It must be of the main key that the store was made with.
+	// Sealer encrypts secrets. It must be of the store's main key, or of the one that it is rotated to.
 	Sealer *store.Sealer
+	// OldSealer is of the main key that a rotation to Sealer's began with, or shall begin with. nil = there is none. The
+	// store opens with both and seals with Sealer; Reseal ends the rotation.
+	OldSealer *store.Sealer
 	// Changed is told of every commit by the goroutine that writes, in the order of the commits and before the calls that
 	// made them return; that the store broke or takes nothing new, by whoever finds it. It must be quick and may read, but
 	// must not write to the store or close it. nil = nobody listens.
@@ -104,6 +107,10 @@ type DB struct {
 	written chan struct{} // closed when the writer has ended
 	check   *checkpointer
 	readers *readers
+
+	keys      atomic.Pointer[sealers]
+	seed      []byte // for outgoing messages; never changes
+	resealing sync.Mutex
 
 	broken    atomic.Pointer[error]
 	closing   sync.Once

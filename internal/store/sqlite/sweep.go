@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"time"
 
+	"github.com/waypost/waypost/internal/hook"
 	"github.com/waypost/waypost/internal/store"
 )
 
@@ -48,7 +49,10 @@ func (t *tx) putMeta(name string, value []byte) error {
 
 // sweepFrom is where the next step of retention goes on looking. What may not go yet (a delivery is pending) would be
 // looked at again in every step otherwise. A round that has reached the end starts over.
-type sweepFrom struct{ messages, payloads int64 }
+type sweepFrom struct {
+	messages, payloads int64
+	until, content     int64 // of content that goes before its time: the moment, and the message
+}
 
 const defaultSweep = 500
 
@@ -63,7 +67,7 @@ func (db *DB) Sweep(ctx context.Context, s store.Sweep) (done store.Swept, more 
 	err = db.write(ctx, &request{rows: s.Limit, run: func(t *tx) error {
 		done, more, from = store.Swept{}, false, db.sweepFrom
 		for _, step := range []func(*store.Sweep, *store.Swept, *sweepFrom) (bool, error){
-			t.sweepLanes, t.sweepPayloads, t.sweepMessages, t.sweepKeys, t.sweepTokens,
+			t.sweepLanes, t.sweepContent, t.sweepPayloads, t.sweepMessages, t.sweepKeys, t.sweepTokens, t.sweepReceipts, t.sweepTasks,
 		} {
 			again, err := step(&s, &done, &from)
 			if err != nil {
@@ -114,6 +118,40 @@ func (t *tx) oldest(sql string, from int64, before time.Time, limit int) (ids []
 	return ids, stay, err
 }
 
+// sweepContent removes content that was to be kept for a shorter time than the rest.
+func (t *tx) sweepContent(s *store.Sweep, done *store.Swept, from *sweepFrom) (more bool, err error) {
+	var ids, until []int64
+	var stay []bool
+	q := t.query(`SELECT m.id, m.content_until, ` + openWork + ` FROM messages m WHERE (m.content_until, m.id) > (?, ?)
+		AND m.content_until <= ? ORDER BY m.content_until, m.id LIMIT ?`).
+		int(from.until).int(from.content).int(s.Now.UnixMilli()).int(int64(s.Limit))
+	err = q.each(func() error {
+		ids, until, stay = append(ids, q.getInt()), append(until, q.getInt()), append(stay, q.getBool())
+		return nil
+	})
+	if err != nil {
+		return false, err
+	}
+	for i, id := range ids {
+		if stay[i] {
+			continue
+		}
+		was, err := t.removeContent(id)
+		if err != nil {
+			return false, err
+		}
+		if was {
+			done.Payloads++
+		}
+	}
+	if from.content, more = nextFrom(ids, s.Limit); more {
+		from.until = until[len(until)-1]
+	} else {
+		from.until = 0
+	}
+	return more, nil
+}
+
 func (t *tx) sweepPayloads(s *store.Sweep, done *store.Swept, from *sweepFrom) (more bool, err error) {
 	if s.PayloadBefore.IsZero() {
 		return false, nil
@@ -127,7 +165,7 @@ func (t *tx) sweepPayloads(s *store.Sweep, done *store.Swept, from *sweepFrom) (
 		if stay[i] {
 			continue
 		}
-		if err := t.query(`DELETE FROM payloads WHERE message = ?`).int(id).exec(); err != nil {
+		if _, err := t.removeContent(id); err != nil {
 			return false, err
 		}
 		done.Payloads++
@@ -153,9 +191,11 @@ func (t *tx) sweepMessages(s *store.Sweep, done *store.Swept, from *sweepFrom) (
 		if stay[i] {
 			continue
 		}
+		if err := t.removeDeliveries(hook.MessageID(id)); err != nil {
+			return false, err
+		}
 		for _, sql := range []string{
 			`DELETE FROM attempts WHERE message = ?`,
-			`DELETE FROM deliveries WHERE message = ?`,
 			`DELETE FROM payloads WHERE message = ?`,
 			`DELETE FROM messages WHERE id = ?`,
 		} {
@@ -186,6 +226,12 @@ func (t *tx) sweepKeys(s *store.Sweep, done *store.Swept, _ *sweepFrom) (more bo
 
 func (t *tx) sweepTokens(s *store.Sweep, _ *store.Swept, _ *sweepFrom) (more bool, err error) {
 	n, err := t.query(`DELETE FROM tokens WHERE id IN (SELECT id FROM tokens WHERE expires <= ? LIMIT ?)`).
+		int(s.Now.UnixMilli()).int(int64(s.Limit)).changed()
+	return n == int64(s.Limit), err
+}
+
+func (t *tx) sweepReceipts(s *store.Sweep, _ *store.Swept, _ *sweepFrom) (more bool, err error) {
+	n, err := t.query(`DELETE FROM receipts WHERE id IN (SELECT id FROM receipts WHERE expires <= ? ORDER BY expires LIMIT ?)`).
 		int(s.Now.UnixMilli()).int(int64(s.Limit)).changed()
 	return n == int64(s.Limit), err
 }

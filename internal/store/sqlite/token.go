@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/waypost/waypost/internal/hook"
@@ -9,8 +10,11 @@ import (
 )
 
 type tokenDoc struct {
-	Name    string `json:"name"`
-	Managed bool   `json:"managed,omitempty"`
+	Name         string            `json:"name"`
+	Capabilities []hook.Capability `json:"capabilities"`
+	FeatureFlags []string          `json:"featureFlags"`
+	Session      string            `json:"session,omitempty"`
+	Managed      bool              `json:"managed,omitempty"`
 }
 
 const tokenColumns = `SELECT id, hash, app, doc, created, expires FROM tokens WHERE `
@@ -23,7 +27,7 @@ func getToken(q *stmt) (k hook.Token, err error) {
 	if err := readDoc(q.getText(), &d); err != nil {
 		return k, err
 	}
-	k.Name, k.Managed = d.Name, d.Managed
+	k.Name, k.Capabilities, k.FeatureFlags, k.Session, k.Managed = d.Name, d.Capabilities, d.FeatureFlags, d.Session, d.Managed
 	k.CreatedAt, k.ExpiresAt = q.getTime(), q.getTime()
 	return k, nil
 }
@@ -42,8 +46,37 @@ func (db *DB) PutToken(ctx context.Context, k hook.Token) error {
 		t.issued(int64(k.ID))
 		t.changes = append(t.changes, store.Change{Config: true})
 		return t.query(`INSERT INTO tokens (id, hash, app, doc, created, expires) VALUES (?, ?, ?, ?, ?, ?)`).
-			int(int64(k.ID)).blob(k.Hash[:]).int(int64(k.App)).text(writeDoc(tokenDoc{k.Name, k.Managed})).
+			int(int64(k.ID)).blob(k.Hash[:]).int(int64(k.App)).
+			text(writeDoc(tokenDoc{k.Name, k.Capabilities, k.FeatureFlags, k.Session, k.Managed})).
 			time(k.CreatedAt).time(k.ExpiresAt).exec()
+	})
+}
+
+// ExpireTokens is part of store.Config.
+func (db *DB) ExpireTokens(ctx context.Context, app hook.ApplicationID, sessions []string, at time.Time) error {
+	return db.do(ctx, func(t *tx) error {
+		if err := t.namesApp(app); err != nil {
+			return err
+		}
+		var ids []int64
+		q := t.query(tokenColumns + `app = ? AND (expires IS NULL OR expires > ?)`).int(int64(app)).int(at.UnixMilli())
+		err := q.each(func() error {
+			k, err := getToken(q)
+			if err == nil && !k.Managed && (len(sessions) == 0 || slices.Contains(sessions, k.Session)) {
+				ids = append(ids, int64(k.ID))
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		for _, id := range ids {
+			if err := t.query(`UPDATE tokens SET expires = ? WHERE id = ?`).int(at.UnixMilli()).int(id).exec(); err != nil {
+				return err
+			}
+		}
+		t.changes = append(t.changes, store.Change{Config: true})
+		return nil
 	})
 }
 

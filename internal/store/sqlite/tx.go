@@ -8,10 +8,14 @@ import (
 // tx is one transaction: what it changes in the counters and in the writer's memory, and whom it will tell.
 type tx struct {
 	*writer
-	counts   store.Counts // changes of the counters
-	pending  map[int64]int64
-	highest  int64
-	undo     []func()
+	counts  store.Counts // changes of the counters
+	pending map[int64]int64
+	days    map[dayKey]*store.DeliveryCounts // changes of the days' counters
+	highest int64
+	undo    []func()
+
+	lastMessage hook.MessageID // in place of the writer's
+
 	accepted []hook.Accepted
 	changes  []store.Change
 }
@@ -30,6 +34,10 @@ func (t *tx) takeBack() {
 
 // flush writes the counters.
 func (t *tx) flush() error {
+	if before := t.writer.lastMessage; t.lastMessage != before {
+		t.onTakeBack(func() { t.writer.lastMessage = before })
+		t.writer.lastMessage = t.lastMessage
+	}
 	for lane, n := range t.pending {
 		if n == 0 {
 			continue
@@ -37,6 +45,9 @@ func (t *tx) flush() error {
 		if err := t.query(`UPDATE lanes SET pending = pending + ? WHERE id = ?`).int(n).int(lane).exec(); err != nil {
 			return err
 		}
+	}
+	if err := t.flushDays(); err != nil {
+		return err
 	}
 	if t.counts == (store.Counts{}) && t.highest <= t.writer.highest {
 		return nil
@@ -61,13 +72,13 @@ func (t *tx) tell(changed func(store.Change)) {
 }
 
 // move counts a delivery that goes from one state to another.
-func (t *tx) move(from, to hook.State, lane int64) {
-	t.count(from, -1, lane)
-	t.count(to, 1, lane)
+func (t *tx) move(from, to hook.State, lane int64, m hook.MessageID, ep hook.EndpointID) {
+	t.count(from, -1, lane, m, ep)
+	t.count(to, 1, lane, m, ep)
 }
 
-// count adds n deliveries of a state; lane matters to pending ones only.
-func (t *tx) count(s hook.State, n int64, lane int64) {
+// count adds n deliveries of a message to an endpoint in a state. lane is the endpoint's present one, 0 when the endpoint is gone.
+func (t *tx) count(s hook.State, n int64, lane int64, m hook.MessageID, ep hook.EndpointID) {
 	switch s {
 	case hook.Pending:
 		t.counts.Pending += n
@@ -78,5 +89,8 @@ func (t *tx) count(s hook.State, n int64, lane int64) {
 		t.counts.Failed += n
 	case hook.Canceled:
 		t.counts.Canceled += n
+	}
+	if lane != 0 {
+		t.countDay(s, n, m, ep)
 	}
 }

@@ -12,10 +12,13 @@ import (
 // writer is the connection of the writing goroutine and what that goroutine keeps in memory.
 type writer struct {
 	*conn
-	db       *DB
-	lanes    lanes
-	highest  int64
-	logPages int // of the write-ahead log after the last commit
+	db      *DB
+	lanes   lanes
+	highest int64
+	// lastMessage is the id of the message that was accepted last, or one above it: the next gets a higher one, so that ids
+	// grow in the order of the commits.
+	lastMessage hook.MessageID
+	logPages    int // of the write-ahead log after the last commit
 }
 
 // newWriter opens the file, brings its schema up to date and reads what the writer keeps in memory.
@@ -41,7 +44,7 @@ func (db *DB) newWriter(ctx context.Context) (_ *writer, err error) {
 	if err := migrate(ctx, c); err != nil {
 		return nil, err
 	}
-	if err := w.checkMainKey(db.o.Sealer); err != nil {
+	if err := w.readKeys(); err != nil {
 		return nil, err
 	}
 	if err := w.loadLanes(); err != nil {
@@ -49,11 +52,14 @@ func (db *DB) newWriter(ctx context.Context) (_ *writer, err error) {
 	}
 	q := w.query(`SELECT highest FROM counts`)
 	_, err = q.first(func() { w.highest = q.getInt() })
+	w.lastMessage = hook.MessageID(w.highest)
 	return w, err
 }
 
 // begin starts the bookkeeping of a transaction.
-func (w *writer) begin() *tx { return &tx{writer: w, pending: map[int64]int64{}} }
+func (w *writer) begin() *tx {
+	return &tx{writer: w, pending: map[int64]int64{}, lastMessage: w.lastMessage}
+}
 
 // write has a request written and returns when it is durable. A caller that gives up before the writer has taken the
 // request can be sure that nothing of it is written; later it gets the true answer.
@@ -64,6 +70,7 @@ func (db *DB) write(ctx context.Context, r *request) error {
 	if err := ctx.Err(); err != nil {
 		return gaveUp(err)
 	}
+	db.along(ctx, r)
 	r.done = make(chan struct{})
 	if err := db.queue.put(r); err != nil {
 		return err

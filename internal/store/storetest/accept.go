@@ -13,19 +13,23 @@ import (
 )
 
 var acceptTests = map[string]func(*testing.T, *fixture){
-	"an unknown application is that message's error alone": unknownApplication,
-	"a message without id or time is refused alone":        unfinishedMessage,
-	"an id is taken once":                                  takenMessageID,
-	"an empty batch is no work":                            emptyBatch,
-	"a message goes to the endpoints that match":           fanOut,
-	"a delivery is due when its message was made":          dueAtOnce,
-	"config changes decide for what comes after":           matchAfterChange,
-	"a received message comes back as it came":             messageRoundTrip,
-	"a published message comes back as it came":            publishedRoundTrip,
-	"bodies of any bytes and size come back":               anyBytes,
-	"time is kept to the millisecond in UTC":               timeRoundTrip,
-	"new messages are told before the call returns":        acceptChanges,
-	"a batch is taken in order":                            batchOrder,
+	"an unknown application is that message's error alone":            unknownApplication,
+	"a message without id or time is refused alone":                   unfinishedMessage,
+	"ids grow in the order of the commits":                            idsGrow,
+	"due at a later moment when it is to be delivered then":           deliverAt,
+	"flags that an application lacks keep deliveries from being made": needs,
+	"a message for one endpoint goes to no other":                     onlyOne,
+	"nothing is sent to a polled endpoint":                            polled,
+	"an empty batch is no work":                                       emptyBatch,
+	"a message goes to the endpoints that match":                      fanOut,
+	"a delivery is due when its message was made":                     dueAtOnce,
+	"config changes decide for what comes after":                      matchAfterChange,
+	"a received message comes back as it came":                        messageRoundTrip,
+	"a published message comes back as it came":                       publishedRoundTrip,
+	"bodies of any bytes and size come back":                          anyBytes,
+	"time is kept to the millisecond in UTC":                          timeRoundTrip,
+	"new messages are told before the call returns":                   acceptChanges,
+	"a batch is taken in order":                                       batchOrder,
 }
 
 func unknownApplication(t *testing.T, f *fixture) {
@@ -60,17 +64,156 @@ func unfinishedMessage(_ *testing.T, f *fixture) {
 	f.wantCounts(store.Counts{Messages: 1})
 }
 
-func takenMessageID(_ *testing.T, f *fixture) {
-	app := f.app()
-	m := f.message(app.ID)
+// idsGrow: whoever follows the messages by their ids misses none, whatever ids they come with.
+func idsGrow(t *testing.T, f *fixture) {
+	app, other := f.app(), f.app()
+	e := f.endpoint(app.ID)
+	early := f.newMessage(app.ID)
+	f.later(time.Second)
+	last := f.message(other.ID) // of any application
 	again := f.newMessage(app.ID)
-	again.ID = m.ID
-	dedup := hook.Dedup{Key: "k", Keep: time.Hour}
-	out := f.acceptAll(hook.Accept{Message: again, Dedup: dedup}, hook.Accept{Message: f.newMessage(app.ID)})
-	f.failsField(out[0].Err, hook.KindConflict, "id")
-	f.ok(out[1].Err)
-	f.accept(hook.Accept{Message: f.newMessage(app.ID), Dedup: dedup}) // the refused one left no key
-	f.wantCounts(store.Counts{Messages: 3})
+	again.ID = last.ID
+	high := f.newMessage(app.ID)
+	out := f.acceptAll(hook.Accept{Message: early}, hook.Accept{Message: again}, hook.Accept{Message: high})
+	for i, want := range []hook.MessageID{last.ID + 1, last.ID + 2, high.ID} {
+		f.ok(out[i].Err)
+		if out[i].Message.ID != want || out[i].Deliveries[0].Message != want {
+			t.Fatalf("message %d got the id %d, delivery %d, want %d", i, out[i].Message.ID, out[i].Deliveries[0].Message, want)
+		}
+		got, err := f.Load(f.ctx, want)
+		f.ok(err)
+		same(t, got, out[i].Message)
+		f.delivery(app.ID, want, e.ID)
+	}
+	if _, err := f.Load(f.ctx, early.ID); hook.KindOf(err) != hook.KindNotFound {
+		t.Fatalf("there is a message with the id that was replaced: %v", err)
+	}
+	repeat := func() hook.Accept {
+		m := f.newMessage(app.ID)
+		m.ID = early.ID
+		return hook.Accept{Message: m, Dedup: hook.Dedup{Key: "k", Keep: time.Hour}}
+	}
+	first := f.accept(repeat()).Message.ID
+	if first != high.ID+1 {
+		t.Fatalf("got the id %d, want %d", first, high.ID+1)
+	}
+	if out := f.acceptAll(repeat())[0]; !out.Duplicate || out.Message.ID != first {
+		t.Fatalf("a repeat is answered %+v, want the id %s", out, first)
+	}
+	if id, err := f.HighestID(f.ctx); err != nil || id != int64(first) {
+		t.Fatalf("the highest id is %d, %v; want %d", id, err, first)
+	}
+}
+
+func deliverAt(t *testing.T, f *fixture) {
+	app := f.app()
+	e := f.endpoint(app.ID)
+	later := f.newMessage(app.ID)
+	later.DeliverAt, later.ContentUntil = f.now.Add(time.Hour).Add(123*time.Microsecond), f.now.Add(2*time.Hour)
+	later.EventID = "e"
+	dedup := hook.Dedup{Key: "k", Keep: time.Minute, Twin: "t", TwinKeep: time.Minute, TwinMark: "twin"}
+	out := f.accept(hook.Accept{Message: later, Dedup: dedup, Unique: true, UniqueKeep: time.Minute})
+	later.DeliverAt = f.now.Add(time.Hour)
+	got, err := f.Load(f.ctx, later.ID)
+	f.ok(err)
+	same(t, got, later)
+	same(t, out.Message, later)
+	if d := f.delivery(app.ID, later.ID, e.ID); !d.NextAt.Equal(later.DeliverAt) {
+		t.Fatalf("due at %v, want %v", d.NextAt, later.DeliverAt)
+	}
+	same(t, f.delivery(app.ID, later.ID, e.ID), out.Deliveries[0])
+	past := f.newMessage(app.ID)
+	past.DeliverAt = f.now.Add(-time.Hour)
+	f.accept(hook.Accept{Message: past})
+	if work, next := f.claim(e.ID, 10); len(work) != 1 || work[0].Delivery.Message != past.ID || !next.Equal(later.DeliverAt) {
+		t.Fatalf("claimed %+v, next %v; want what was to be delivered in the past", work, next)
+	}
+	if d := f.delivery(app.ID, past.ID, e.ID); !d.NextAt.Equal(f.now) {
+		t.Fatalf("due at %v, want %v", d.NextAt, f.now)
+	}
+	// Keys are remembered from the moment that the message was made.
+	f.later(time.Minute)
+	again := f.newMessage(app.ID)
+	again.EventID = "e"
+	out = f.accept(hook.Accept{Message: again, Dedup: dedup, Unique: true, UniqueKeep: time.Minute})
+	same(t, out.Message, again) // without a mark
+}
+
+func needs(t *testing.T, f *fixture) {
+	app := f.app()
+	f.endpoint(app.ID)
+	reach := func(needs ...string) int {
+		t.Helper()
+		return len(f.accept(hook.Accept{Message: f.newMessage(app.ID), Needs: needs}).Deliveries)
+	}
+	want := func(flags []string, anything, one, either int) {
+		t.Helper()
+		app.FeatureFlags = flags
+		f.ok(f.UpdateApplication(f.ctx, app))
+		if a, b, c := reach(), reach("x"), reach("x", "y"); a != anything || b != one || c != either {
+			t.Fatalf("with %q there are %d, %d and %d deliveries, want %d, %d and %d", flags, a, b, c, anything, one, either)
+		}
+	}
+	want(nil, 1, 1, 1)
+	want([]string{}, 1, 0, 0)
+	want([]string{"y"}, 1, 0, 1)
+	want([]string{"x"}, 1, 1, 1)
+	want(nil, 1, 1, 1)
+	restricted := hook.Application{ID: hook.NewID[hook.ApplicationID](f.ids, f.now), FeatureFlags: []string{}, CreatedAt: f.now}
+	f.ok(f.CreateApplication(f.ctx, restricted))
+	f.endpoint(restricted.ID)
+	out := f.accept(hook.Accept{Message: f.newMessage(restricted.ID), Needs: []string{"x"}})
+	if len(out.Deliveries) != 0 {
+		t.Fatal("an application that was made without flags gets what needs one")
+	}
+	_, err := f.Load(f.ctx, out.Message.ID)
+	f.ok(err)
+}
+
+func onlyOne(t *testing.T, f *fixture) {
+	app, other := f.app(), f.app()
+	f.endpoint(app.ID)
+	e, elsewhere := f.newEndpoint(app.ID), f.endpoint(other.ID)
+	e.EventTypes, e.Channels = []string{"another"}, []string{"c"}
+	f.ok(f.CreateEndpoint(f.ctx, e))
+	for _, c := range []struct {
+		only hook.EndpointID
+		want int
+	}{{e.ID, 1}, {elsewhere.ID, 0}, {hook.NewID[hook.EndpointID](f.ids, f.now), 0}} {
+		out := f.accept(hook.Accept{Message: f.newMessage(app.ID), Only: c.only})
+		if len(out.Deliveries) != c.want || c.want == 1 && out.Deliveries[0].Endpoint != e.ID {
+			t.Fatalf("deliveries are %+v", out.Deliveries)
+		}
+	}
+	e.Disabled = true
+	f.ok(f.UpdateEndpoint(f.ctx, e))
+	if out := f.accept(hook.Accept{Message: f.newMessage(app.ID), Only: e.ID}); len(out.Deliveries) != 0 {
+		t.Fatalf("deliveries to a disabled endpoint: %+v", out.Deliveries)
+	}
+}
+
+func polled(t *testing.T, f *fixture) {
+	app := f.app()
+	e := f.newEndpoint(app.ID)
+	e.Transport = hook.TransportPoll
+	f.ok(f.CreateEndpoint(f.ctx, e))
+	send := func(only hook.EndpointID) int {
+		return len(f.accept(hook.Accept{Message: f.newMessage(app.ID), Only: only}).Deliveries)
+	}
+	if send(0)+send(e.ID) != 0 {
+		t.Fatal("a message is sent to a polled endpoint")
+	}
+	e.Transport = hook.TransportHTTP
+	f.ok(f.UpdateEndpoint(f.ctx, e))
+	if send(0) != 1 {
+		t.Fatal("no message is sent to an endpoint that is polled no more")
+	}
+	e.Transport = hook.TransportPoll // what is pending is canceled
+	f.ok(f.UpdateEndpoint(f.ctx, e))
+	f.wantCounts(store.Counts{Messages: 3, Canceled: 1})
+	if work, _ := f.claim(e.ID, 10); len(work) != 0 {
+		t.Fatalf("claimed %+v for a polled endpoint", work)
+	}
 }
 
 func emptyBatch(t *testing.T, f *fixture) {

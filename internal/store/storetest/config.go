@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -28,6 +29,7 @@ var configTests = map[string]func(*testing.T, *fixture){
 	"a door leads to its source with merged settings":               route,
 	"an old door opens until its end":                               oldDoor,
 	"a target has merged settings and the application's allow list": target,
+	"tokens of an application are ended":                            expireTokens,
 	"a token that has run out is not found":                         expiredToken,
 	"a token with the same hash replaces the earlier one":           replacedToken,
 	"a change is told before the call returns":                      configChanges,
@@ -173,6 +175,17 @@ func same[T any](t *testing.T, got, want T) {
 	}
 }
 
+// complete wants every field of a row to be set but those named, so that a round trip tries all of them.
+func complete(t *testing.T, row any, but ...string) {
+	t.Helper()
+	v := reflect.ValueOf(row)
+	for i := range v.NumField() {
+		if name := v.Type().Field(i).Name; v.Field(i).IsZero() != slices.Contains(but, name) {
+			t.Fatalf("field %s of %s is not tried as it should be", name, v.Type())
+		}
+	}
+}
+
 // odd are settings with bytes that are no UTF-8 and more than one value.
 func odd() hook.Settings {
 	return hook.Settings{"secret": {"\xff\x00raw", "second"}, "none": {}, "empty": {""}}
@@ -181,9 +194,11 @@ func odd() hook.Settings {
 func applicationRoundTrip(t *testing.T, f *fixture) {
 	a := hook.Application{
 		ID: hook.NewID[hook.ApplicationID](f.ids, f.now), UID: "应用", Name: "店铺", ThrottleRate: 7,
+		FeatureFlags: []string{"beta", "值"}, EnforceSchemas: true,
 		Metadata: map[string]string{"k": "值"}, AllowCIDRs: []string{"10.0.0.0/8"}, Managed: true,
 		CreatedAt: f.now.Add(time.Millisecond), UpdatedAt: f.now.Add(2 * time.Millisecond),
 	}
+	complete(t, a)
 	f.ok(f.CreateApplication(f.ctx, a))
 	for _, ref := range []string{a.ID.String(), a.UID} {
 		got, err := f.Application(f.ctx, ref)
@@ -193,6 +208,11 @@ func applicationRoundTrip(t *testing.T, f *fixture) {
 	list, err := f.Applications(f.ctx, store.Page{})
 	f.ok(err)
 	same(t, list.Items, []hook.Application{a})
+	a.FeatureFlags = []string{} // no flag is not the same as no restriction
+	f.ok(f.UpdateApplication(f.ctx, a))
+	got, err := f.Application(f.ctx, a.UID)
+	f.ok(err)
+	same(t, got, a)
 }
 
 func profileRoundTrip(t *testing.T, f *fixture) {
@@ -200,6 +220,7 @@ func profileRoundTrip(t *testing.T, f *fixture) {
 		ID: hook.NewID[hook.ProfileID](f.ids, f.now), UID: "p", Name: "支付宝", Dialect: "alipay", Settings: odd(),
 		Managed: true, CreatedAt: f.now, UpdatedAt: f.now.Add(time.Second),
 	}
+	complete(t, p)
 	f.ok(f.CreateProfile(f.ctx, p))
 	for _, ref := range []string{p.ID.String(), p.UID} {
 		got, err := f.Profile(f.ctx, ref)
@@ -219,6 +240,7 @@ func sourceRoundTrip(t *testing.T, f *fixture) {
 		VerifyUntil: f.now.Add(time.Minute), AllowFrom: []string{"203.0.113.0/24"}, Disabled: true, Managed: true,
 		CreatedAt: f.now, UpdatedAt: f.now.Add(time.Second),
 	}
+	complete(t, s)
 	f.ok(f.CreateSource(f.ctx, s))
 	for _, ref := range []string{s.ID.String(), s.UID} {
 		got, err := f.Source(f.ctx, app.ID, ref)
@@ -245,7 +267,9 @@ func fullEndpoint(f *fixture, app hook.ApplicationID, p hook.ProfileID) hook.End
 		Schedule: []time.Duration{0, time.Second, 30 * time.Minute}, Timeout: 1500 * time.Millisecond, Format: hook.FormatOriginal,
 		ThrottleRate: 9, Concurrency: 3, Paused: true, DisabledReason: "because", RequireVerified: true,
 		Verification: hook.Verification{State: hook.VerificationFailed, At: f.now, Reason: "no answer"},
-		PublicOnly:   true, FailingSince: f.now.Add(-time.Hour), Metadata: map[string]string{"k": "v"}, Managed: true,
+		OldSecrets:   []hook.OldSecret{{Value: "whsec_\xff", Until: f.now.Add(time.Hour)}, {Value: "", Until: time.Time{}}},
+		Transport:    hook.TransportPoll, Version: 3,
+		PublicOnly: true, FailingSince: f.now.Add(-time.Hour), Metadata: map[string]string{"k": "v"}, Managed: true,
 		CreatedAt: f.now, UpdatedAt: f.now.Add(time.Second),
 	}
 }
@@ -253,6 +277,7 @@ func fullEndpoint(f *fixture, app hook.ApplicationID, p hook.ProfileID) hook.End
 func endpointRoundTrip(t *testing.T, f *fixture) {
 	app := f.app()
 	e := fullEndpoint(f, app.ID, f.profile().ID)
+	complete(t, e, "Disabled")
 	f.ok(f.CreateEndpoint(f.ctx, e))
 	for _, ref := range []string{e.ID.String(), e.UID} {
 		got, err := f.Endpoint(f.ctx, app.ID, ref)
@@ -261,6 +286,7 @@ func endpointRoundTrip(t *testing.T, f *fixture) {
 	}
 	bare := f.newEndpoint(app.ID)
 	bare.Schedule = []time.Duration{} // no retries is not the same as the dialect's retries
+	bare.OldSecrets = []hook.OldSecret{}
 	f.ok(f.CreateEndpoint(f.ctx, bare))
 	list, err := f.Endpoints(f.ctx, app.ID, store.Page{})
 	f.ok(err)
@@ -270,8 +296,10 @@ func endpointRoundTrip(t *testing.T, f *fixture) {
 func tokenRoundTrip(t *testing.T, f *fixture) {
 	k := hook.Token{
 		ID: hook.NewID[hook.TokenID](f.ids, f.now), Hash: [32]byte{1, 2, 3}, Name: "ci", App: f.app().ID, Managed: true,
+		Capabilities: []hook.Capability{hook.ViewBase, hook.ManageEndpoint}, FeatureFlags: []string{"beta"}, Session: "会话",
 		CreatedAt: f.now, ExpiresAt: f.now.Add(time.Hour),
 	}
+	complete(t, k)
 	f.ok(f.PutToken(f.ctx, k))
 	got, err := f.Token(f.ctx, k.Hash, f.now)
 	f.ok(err)
@@ -279,6 +307,11 @@ func tokenRoundTrip(t *testing.T, f *fixture) {
 	list, err := f.Tokens(f.ctx, store.Page{})
 	f.ok(err)
 	same(t, list.Items, []hook.Token{k})
+	k.Capabilities, k.FeatureFlags = []hook.Capability{}, []string{} // nothing is not the same as everything
+	f.ok(f.PutToken(f.ctx, k))
+	got, err = f.Token(f.ctx, k.Hash, f.now)
+	f.ok(err)
+	same(t, got, k)
 	f.ok(f.DeleteToken(f.ctx, k.ID))
 	_, err = f.Token(f.ctx, k.Hash, f.now)
 	f.fails(err, hook.KindNotFound)
@@ -431,6 +464,47 @@ func expiredToken(_ *testing.T, f *fixture) {
 	f.ok(f.PutToken(f.ctx, k))
 	_, err = f.Token(f.ctx, k.Hash, f.now.Add(1000*time.Hour))
 	f.ok(err)
+}
+
+func expireTokens(t *testing.T, f *fixture) {
+	app, other := f.app(), f.app()
+	at := f.now.Add(time.Hour)
+	var all []hook.Token
+	put := func(app hook.ApplicationID, session string, managed bool, end time.Time) {
+		k := hook.Token{ID: hook.NewID[hook.TokenID](f.ids, f.now), Hash: [32]byte{byte(len(all) + 1)}, App: app, Session: session,
+			Managed: managed, CreatedAt: f.now, ExpiresAt: end}
+		f.ok(f.PutToken(f.ctx, k))
+		all = append(all, k)
+	}
+	put(app.ID, "", false, time.Time{})
+	put(app.ID, "a", false, f.now.Add(2*time.Hour))
+	put(app.ID, "b", false, at.Add(-time.Minute))
+	put(app.ID, "b", false, time.Time{})
+	put(app.ID, "b", true, time.Time{})
+	put(other.ID, "b", false, time.Time{})
+	put(0, "b", false, time.Time{})
+	expire := func(sessions []string, ended ...int) {
+		t.Helper()
+		f.told()
+		f.ok(f.ExpireTokens(f.ctx, app.ID, sessions, at))
+		same(t, f.told(), []store.Change{{Config: true}})
+		for _, i := range ended {
+			all[i].ExpiresAt = at
+		}
+		l, err := f.Tokens(f.ctx, store.Page{})
+		f.ok(err)
+		same(t, l.Items, all)
+	}
+	expire([]string{"nobody's"})
+	expire([]string{"a", "b"}, 1, 3)
+	expire(nil, 0)
+	_, err := f.Token(f.ctx, all[0].Hash, at.Add(-time.Millisecond))
+	f.ok(err)
+	_, err = f.Token(f.ctx, all[0].Hash, at)
+	f.fails(err, hook.KindNotFound)
+	at = f.now
+	expire(nil, 0, 1, 2, 3)
+	f.fails(f.ExpireTokens(f.ctx, hook.NewID[hook.ApplicationID](f.ids, f.now), nil, at), hook.KindNotFound)
 }
 
 func replacedToken(t *testing.T, f *fixture) {

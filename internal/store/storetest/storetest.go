@@ -30,6 +30,15 @@ func Run(t *testing.T, open Open) {
 		{"page", pageTests},
 		{"retention", retentionTests},
 		{"life", lifeTests},
+		{"event types", eventTypeTests},
+		{"operational", operationalTests},
+		{"along", alongTests},
+		{"withdraw", withdrawTests},
+		{"attempted", attemptedTests},
+		{"stats", statsTests},
+		{"consumers", consumerTests},
+		{"tasks", taskTests},
+		{"follow", followTests},
 	} {
 		t.Run(part.name, func(t *testing.T) {
 			for name, test := range part.tests {

@@ -1,0 +1,807 @@
+package storetest
+
+import (
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/waypost/waypost/internal/hook"
+	"github.com/waypost/waypost/internal/store"
+)
+
+var taskTests = map[string]func(*testing.T, *fixture){
+	"a task that is not whole is refused":                   badTasks,
+	"a task needs an endpoint that can be sent to":          tasksNeedEndpoints,
+	"a task that does not exist is not found":               unknownTask,
+	"a task is kept as it is given and told":                taskRoundTrip,
+	"tasks are listed by kind, state and application":       taskLists,
+	"recover wishes what failed, once and in order":         recoverFailed,
+	"recover keeps to its time":                             recoverInTime,
+	"a step looks at no more than it may":                   boundedTaskSteps,
+	"replay sends what never went there":                    replayMissing,
+	"replay keeps to the application's flags":               replayFlags,
+	"replay waits for a message's time":                     replayLater,
+	"bulk replay selects by everything":                     bulkReplay,
+	"tasks do as the plain model does":                      tasksByModel,
+	"what comes after its start is not a task's":            taskEndsWithStart,
+	"a message without content is skipped":                  taskSkipsGone,
+	"a broadcast reaches every application once":            broadcast,
+	"a broadcast is bounded by what it writes":              broadcastBounded,
+	"a broadcast skips those who had the event":             broadcastRepeats,
+	"a task fails with its endpoint":                        taskFails,
+	"a task that has ended stays as it is":                  taskEnded,
+	"tasks that ended long ago go, running ones do not":     tasksGo,
+	"a task cannot be stepped by one who has given up":      taskGivenUp,
+	"steps of one task at the same time do everything once": taskStepsAtOnce,
+}
+
+func (f *fixture) newTask(kind hook.TaskKind, e *hook.Endpoint) hook.Task {
+	t := hook.Task{ID: hook.NewID[hook.TaskID](f.ids, f.now), Kind: kind, State: hook.TaskRunning, CreatedAt: f.now, UpdatedAt: f.now}
+	if e != nil {
+		t.App, t.Endpoint = e.App, e.ID
+	}
+	return t
+}
+
+func (f *fixture) newBroadcast() hook.Task {
+	t := f.newTask(hook.TaskBroadcast, nil)
+	t.Message = &hook.Accept{Message: hook.Message{EventType: "notice", Payload: []byte(`{ "text": "all" }`)}}
+	return t
+}
+
+func (f *fixture) next() int64 { return f.ids.Next(f.now) }
+
+func (f *fixture) step(id hook.TaskID, n int) hook.Task {
+	f.t.Helper()
+	k, err := f.StepTask(f.ctx, id, f.now, n, f.next)
+	f.ok(err)
+	return k
+}
+
+// run starts a task and goes on with it to its end.
+func (f *fixture) run(k hook.Task, n int) hook.Task {
+	f.t.Helper()
+	f.ok(f.StartTask(f.ctx, k))
+	return f.goOn(k.ID, n)
+}
+
+func (f *fixture) goOn(id hook.TaskID, n int) hook.Task {
+	f.t.Helper()
+	for range 10_000 {
+		if k := f.step(id, n); k.State != hook.TaskRunning {
+			return k
+		}
+	}
+	f.t.Fatal("the task never comes to an end")
+	return hook.Task{}
+}
+
+// wants checks how a task ended.
+func (f *fixture) wants(k hook.Task, state hook.TaskState, looked, done int64) {
+	f.t.Helper()
+	if k.State != state || k.Looked != looked || k.Done != done || (k.Reason == "") != (state != hook.TaskFailed) {
+		f.t.Fatalf("the task is %s (%q), looked at %d and did %d; want %s, %d and %d", k.State, k.Reason, k.Looked, k.Done, state, looked, done)
+	}
+}
+
+// wished lists the messages of which a resend is wished, in the order of the wishes.
+func (f *fixture) wished(ep hook.EndpointID) (ids []hook.MessageID) {
+	f.t.Helper()
+	work, _ := f.claim(ep, 1000)
+	for _, w := range work {
+		if w.Resend != 0 {
+			ids = append(ids, w.Delivery.Message)
+		}
+	}
+	return ids
+}
+
+// failed makes a message whose delivery has failed.
+func (f *fixture) failed(e *hook.Endpoint) hook.MessageID {
+	f.t.Helper()
+	m := f.message(e.App)
+	f.finish(f.outcome(f.delivery(e.App, m.ID, e.ID), hook.Refuse))
+	return m.ID
+}
+
+func badTasks(_ *testing.T, f *fixture) {
+	e := f.endpoint(f.app().ID)
+	for _, spoil := range []func(*hook.Task){
+		func(k *hook.Task) { k.ID = 0 },
+		func(k *hook.Task) { k.CreatedAt = time.Time{} },
+		func(k *hook.Task) { k.Kind = "endpoint.other" },
+		func(k *hook.Task) { k.Kind = "" },
+		func(k *hook.Task) { k.EventTypes = make([]string, 101) },
+		func(k *hook.Task) { k.Message = &hook.Accept{} },
+		func(k *hook.Task) { k.Kind = hook.TaskBroadcast },
+	} {
+		k := f.newTask(hook.TaskRecover, &e)
+		spoil(&k)
+		f.fails(f.StartTask(f.ctx, k), hook.KindInvalid)
+	}
+	for _, spoil := range []func(*hook.Task){
+		func(k *hook.Task) { k.Message = nil },
+		func(k *hook.Task) { k.App = e.App },
+		func(k *hook.Task) { k.Endpoint = e.ID },
+		func(k *hook.Task) { k.Message.Message.Raw = &hook.Raw{} },
+	} {
+		k := f.newBroadcast()
+		spoil(&k)
+		f.fails(f.StartTask(f.ctx, k), hook.KindInvalid)
+	}
+	if running, err := f.RunningTasks(f.ctx); err != nil || len(running) != 0 {
+		f.t.Fatalf("refused tasks run: %v, %v", running, err)
+	}
+	k := f.newTask(hook.TaskRecover, &e)
+	f.ok(f.StartTask(f.ctx, k))
+	f.failsField(f.StartTask(f.ctx, k), hook.KindConflict, "id")
+}
+
+func tasksNeedEndpoints(_ *testing.T, f *fixture) {
+	app := f.app()
+	e, other := f.endpoint(app.ID), f.endpoint(f.app().ID)
+	unknown := f.newEndpoint(app.ID)
+	stray := other
+	stray.App = app.ID
+	nobodys := unknown
+	nobodys.App = hook.NewID[hook.ApplicationID](f.ids, f.now)
+	for _, kind := range []hook.TaskKind{hook.TaskRecover, hook.TaskReplay, hook.TaskBulk} {
+		for _, e := range []*hook.Endpoint{&unknown, &stray, &nobodys} {
+			f.fails(f.StartTask(f.ctx, f.newTask(kind, e)), hook.KindNotFound)
+		}
+		off := e
+		off.Disabled = true
+		f.ok(f.UpdateEndpoint(f.ctx, off))
+		f.fails(f.StartTask(f.ctx, f.newTask(kind, &e)), hook.KindConflict)
+		polled := e
+		polled.Transport = hook.TransportPoll
+		f.ok(f.UpdateEndpoint(f.ctx, polled))
+		f.fails(f.StartTask(f.ctx, f.newTask(kind, &e)), hook.KindConflict)
+	}
+}
+
+func unknownTask(_ *testing.T, f *fixture) {
+	id := hook.NewID[hook.TaskID](f.ids, f.now)
+	_, err := f.Task(f.ctx, id)
+	f.fails(err, hook.KindNotFound)
+	_, err = f.StepTask(f.ctx, id, f.now, 10, f.next)
+	f.fails(err, hook.KindNotFound)
+}
+
+func taskRoundTrip(t *testing.T, f *fixture) {
+	e := f.endpoint(f.app().ID)
+	k := f.newTask(hook.TaskBulk, &e)
+	k.Since, k.Until, k.EventTypes, k.Channel, k.Tag = f.now.Add(-time.Hour), f.now, []string{"a", "b"}, "c", "t"
+	k.States = []hook.State{hook.Failed, hook.Pending}
+	b := f.newBroadcast()
+	b.Message = &hook.Accept{
+		Message: hook.Message{
+			EventType: "notice", EventID: "e1", Channels: []string{"c"}, Tags: []string{"t"}, Platform: map[string]string{"k": "v"},
+			Payload: []byte(`{"a": 1.50}`), DeliverAt: f.now.Add(time.Hour), ContentUntil: f.now.Add(2 * time.Hour),
+		},
+		Dedup:  hook.Dedup{Scope: "s", Key: "k", Keep: time.Hour, Twin: "w", TwinKeep: time.Minute, TwinMark: "m"},
+		Unique: true, UniqueKeep: time.Hour, Needs: []string{"flag"},
+	}
+	f.told()
+	for _, want := range []hook.Task{k, b} {
+		f.ok(f.StartTask(f.ctx, want))
+		same(t, f.told(), []store.Change{{Task: want.ID}})
+		got, err := f.Task(f.ctx, want.ID)
+		f.ok(err)
+		same(t, got, want)
+	}
+	running, err := f.RunningTasks(f.ctx)
+	f.ok(err)
+	same(t, running, []hook.TaskID{k.ID, b.ID})
+	if highest, err := f.HighestID(f.ctx); err != nil || highest < int64(b.ID) {
+		t.Fatalf("the highest id is %d (%v), below a task's", highest, err)
+	}
+}
+
+func taskLists(t *testing.T, f *fixture) {
+	a, b := f.endpoint(f.app().ID), f.endpoint(f.app().ID)
+	var all, recovers, ofB, ended []hook.TaskID
+	for i := range 12 {
+		k := f.newTask([]hook.TaskKind{hook.TaskRecover, hook.TaskReplay, hook.TaskBulk}[i%3], []*hook.Endpoint{&a, &b}[i%2])
+		all = append(all, k.ID)
+		if i%3 == 0 {
+			recovers = append(recovers, k.ID)
+		}
+		if i%2 == 1 {
+			ofB = append(ofB, k.ID)
+		}
+		if f.ok(f.StartTask(f.ctx, k)); i%4 == 0 {
+			f.goOn(k.ID, 10)
+			ended = append(ended, k.ID)
+		}
+	}
+	for name, c := range map[string]struct {
+		f    store.TaskFilter
+		want []hook.TaskID
+	}{
+		"all":            {store.TaskFilter{}, all},
+		"kind":           {store.TaskFilter{Kind: hook.TaskRecover}, recovers},
+		"application":    {store.TaskFilter{App: b.App}, ofB},
+		"state":          {store.TaskFilter{State: hook.TaskFinished}, ended},
+		"nobody's":       {store.TaskFilter{App: hook.NewID[hook.ApplicationID](f.ids, f.now)}, nil},
+		"kind and state": {store.TaskFilter{Kind: hook.TaskRecover, State: hook.TaskFailed}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			read := func(p store.Page) (store.List[hook.TaskID], error) {
+				l, err := f.Tasks(f.ctx, c.f, p)
+				list := store.List[hook.TaskID]{First: l.First, Last: l.Last, Done: l.Done}
+				for _, k := range l.Items {
+					list.Items = append(list.Items, k.ID)
+				}
+				return list, err
+			}
+			walk(t, 5, false, c.want, read)
+			down := slices.Clone(c.want)
+			slices.Reverse(down)
+			walk(t, 5, true, down, read)
+		})
+	}
+	_, err := f.Tasks(f.ctx, store.TaskFilter{}, store.Page{After: "x"})
+	f.fails(err, hook.KindInvalid)
+}
+
+func recoverFailed(t *testing.T, f *fixture) {
+	e := f.endpoint(f.app().ID)
+	second := f.endpoint(e.App)
+	var want []hook.MessageID
+	for i := range 9 {
+		switch m := f.message(e.App); i % 3 {
+		case 0:
+			f.finish(f.outcome(f.delivery(e.App, m.ID, e.ID), hook.Refuse))
+			want = append(want, m.ID)
+		case 1:
+			f.finish(f.outcome(f.delivery(e.App, m.ID, e.ID), hook.Success), f.outcome(f.delivery(e.App, m.ID, second.ID), hook.Refuse))
+		}
+	}
+	f.ok(f.Resend(f.ctx, e.App, want[1], e.ID, f.now)) // wished already
+	f.told()
+	k := f.run(f.newTask(hook.TaskRecover, &e), 2)
+	f.wants(k, hook.TaskFinished, 3, 2)
+	same(t, f.wished(e.ID), []hook.MessageID{want[1], want[0], want[2]})
+	if told := f.told(); len(told) != 3 || told[1].Resend != e.ID || told[2].Resend != e.ID {
+		t.Fatalf("told %+v, want the task and a wish for each step that made some", told)
+	}
+	if len(f.wished(second.ID)) != 0 {
+		t.Fatal("another endpoint's are recovered")
+	}
+	f.wants(f.run(f.newTask(hook.TaskRecover, &e), 100), hook.TaskFinished, 3, 0) // all are wished
+
+	work, _ := f.claim(e.ID, 1)
+	f.finish(f.manual(work[0], hook.Retry)) // it stays failed
+	f.wants(f.run(f.newTask(hook.TaskRecover, &e), 100), hook.TaskFinished, 3, 1)
+	f.wantCounts(store.Counts{Messages: 9, Pending: 12 - 3, Delivered: 3, Failed: 6})
+}
+
+func recoverInTime(t *testing.T, f *fixture) {
+	e := f.endpoint(f.app().ID)
+	start := f.now
+	var m []hook.MessageID
+	for range 4 {
+		m = append(m, f.failed(&e))
+		f.later(time.Second)
+	}
+	at := func(i int) time.Time { return start.Add(time.Duration(i) * time.Second) }
+	for name, c := range map[string]struct {
+		since, until time.Time
+		want         []hook.MessageID
+	}{
+		"since, inclusive": {at(2), time.Time{}, m[2:]},
+		"since, later":     {at(2).Add(time.Microsecond), time.Time{}, m[3:]},
+		"until, exclusive": {time.Time{}, at(2), m[:2]},
+		"until, later":     {time.Time{}, at(2).Add(time.Microsecond), m[:3]},
+		"both":             {at(1), at(3), m[1:3]},
+		"turned round":     {at(3), at(1), nil},
+		"never":            {at(100), at(200), nil},
+		"before all ids":   {hook.Epoch.Add(-time.Hour), hook.Epoch, nil},
+	} {
+		k := f.newTask(hook.TaskRecover, &e)
+		k.Since, k.Until = c.since, c.until
+		f.wants(f.run(k, 10), hook.TaskFinished, int64(len(c.want)), int64(len(c.want)))
+		if got := f.wished(e.ID); !slices.Equal(got, c.want) {
+			t.Fatalf("%s: wished %v, want %v", name, got, c.want)
+		}
+		for work, _ := f.claim(e.ID, 100); len(work) > 0; work, _ = f.claim(e.ID, 100) {
+			f.finish(f.manual(work[0], hook.Retry))
+		}
+	}
+}
+
+func boundedTaskSteps(t *testing.T, f *fixture) {
+	e := f.endpoint(f.app().ID)
+	for range 7 {
+		f.failed(&e)
+	}
+	for _, kind := range []hook.TaskKind{hook.TaskRecover, hook.TaskReplay, hook.TaskBulk} {
+		k := f.newTask(kind, &e)
+		f.ok(f.StartTask(f.ctx, k))
+		for i := range 3 {
+			k = f.step(k.ID, 3)
+			if want := min(int64(i+1)*3, 7); k.Looked != want || (k.State == hook.TaskRunning) != (i < 2) {
+				t.Fatalf("%s: after %d steps of 3 it has looked at %d and is %s", kind, i+1, k.Looked, k.State)
+			}
+		}
+		got, err := f.Task(f.ctx, k.ID)
+		f.ok(err)
+		same(t, got, k)
+	}
+	k := f.newTask(hook.TaskRecover, &e)
+	f.ok(f.StartTask(f.ctx, k))
+	if k = f.step(k.ID, 0); k.Looked != 1 {
+		t.Fatalf("a step of none looks at %d", k.Looked)
+	}
+}
+
+func replayMissing(t *testing.T, f *fixture) {
+	app := f.app()
+	var before []hook.MessageID
+	for i := range 5 {
+		m := f.newMessage(app.ID)
+		m.EventType = []string{"order.created", "order.paid"}[i%2]
+		before = append(before, f.accept(hook.Accept{Message: m}).Message.ID)
+	}
+	e := f.newEndpoint(app.ID)
+	e.EventTypes = []string{"order.created"}
+	f.ok(f.CreateEndpoint(f.ctx, e))
+	pending, done, manual := f.message(app.ID), f.message(app.ID), f.message(app.ID)
+	f.finish(f.outcome(f.delivery(app.ID, done.ID, e.ID), hook.Refuse))
+	canceled := f.message(app.ID)
+	_, err := f.Cancel(f.ctx, app.ID, canceled.ID, e.ID, f.now)
+	f.ok(err)
+	_, err = f.Cancel(f.ctx, app.ID, manual.ID, e.ID, f.now)
+	f.ok(err)
+	f.ok(f.Resend(f.ctx, app.ID, manual.ID, e.ID, f.now))
+	work, _ := f.claim(e.ID, 1)
+	f.finish(f.manual(work[0], hook.Retry)) // canceled, but it has been there
+	f.later(time.Minute)
+	f.told()
+
+	f.wants(f.run(f.newTask(hook.TaskReplay, &e), 2), hook.TaskFinished, 9, 4)
+	for i, id := range before {
+		if i%2 == 1 {
+			continue
+		}
+		d := f.delivery(app.ID, id, e.ID)
+		if d.State != hook.Pending || !d.NextAt.Equal(f.now) || d.Attempts != 0 {
+			t.Fatalf("what never went there is %+v, want it pending and due", d)
+		}
+	}
+	same(t, f.wished(e.ID), []hook.MessageID{canceled.ID}) // what is not pending never becomes so
+	if d := f.delivery(app.ID, pending.ID, e.ID); !d.NextAt.Equal(pending.CreatedAt) {
+		t.Fatalf("a pending delivery was touched: %+v", d)
+	}
+	if told := f.told(); len(told) < 2 || told[len(told)-1].Resend != e.ID {
+		t.Fatalf("told %+v", told)
+	}
+	f.wantCounts(store.Counts{Messages: 9, Pending: 4, Failed: 1, Canceled: 2})
+	f.wants(f.run(f.newTask(hook.TaskReplay, &e), 100), hook.TaskFinished, 9, 0)
+}
+
+func replayFlags(t *testing.T, f *fixture) {
+	app := f.app()
+	f.ok(f.CreateEventType(f.ctx, hook.EventType{Name: "closed", FeatureFlags: []string{"vip"}, CreatedAt: f.now}))
+	f.ok(f.CreateEventType(f.ctx, hook.EventType{Name: "open", CreatedAt: f.now}))
+	var m []hook.MessageID
+	for _, name := range []string{"closed", "open", "undescribed"} {
+		msg := f.newMessage(app.ID)
+		msg.EventType = name
+		m = append(m, f.accept(hook.Accept{Message: msg}).Message.ID)
+	}
+	for _, kind := range []hook.TaskKind{hook.TaskReplay, hook.TaskBulk} {
+		for _, flags := range [][]string{{"other"}, {"vip"}, nil} {
+			app.FeatureFlags = flags
+			f.ok(f.UpdateApplication(f.ctx, app))
+			e := f.endpoint(app.ID)
+			want := m
+			if len(flags) > 0 && flags[0] == "other" {
+				want = m[1:]
+			}
+			f.wants(f.run(f.newTask(kind, &e), 10), hook.TaskFinished, 3, int64(len(want)))
+			work, _ := f.claim(e.ID, 10)
+			var got []hook.MessageID
+			for _, w := range work {
+				got = append(got, w.Delivery.Message)
+			}
+			if !slices.Equal(got, want) {
+				t.Fatalf("%s with %q sends %v, want %v", kind, flags, got, want)
+			}
+		}
+	}
+}
+
+func replayLater(t *testing.T, f *fixture) {
+	app := f.app()
+	m := f.newMessage(app.ID)
+	m.DeliverAt = f.now.Add(time.Hour)
+	id := f.accept(hook.Accept{Message: m}).Message.ID
+	e := f.endpoint(app.ID)
+	f.wants(f.run(f.newTask(hook.TaskReplay, &e), 10), hook.TaskFinished, 1, 1)
+	if d := f.delivery(app.ID, id, e.ID); !d.NextAt.Equal(m.DeliverAt) {
+		t.Fatalf("it is due at %v, want %v", d.NextAt, m.DeliverAt)
+	}
+}
+
+func bulkReplay(t *testing.T, f *fixture) {
+	app := f.app()
+	none := f.newMessage(app.ID) // never went there
+	none.Channels, none.Tags = []string{"c", "d"}, []string{"t"}
+	f.accept(hook.Accept{Message: none})
+	e := f.endpoint(app.ID)
+	typed := f.newMessage(app.ID)
+	typed.EventType = "order.paid"
+	f.accept(hook.Accept{Message: typed})
+	f.finish(f.outcome(f.delivery(app.ID, typed.ID, e.ID), hook.Success))
+	failed, pending := f.failed(&e), f.message(app.ID).ID
+	for name, c := range map[string]struct {
+		set  func(*hook.Task)
+		want []hook.MessageID
+	}{
+		"types":      {func(k *hook.Task) { k.EventTypes = []string{"order.paid", "x"} }, []hook.MessageID{typed.ID}},
+		"no channel": {func(k *hook.Task) { k.Channel = "t" }, nil},
+		"failed":     {func(k *hook.Task) { k.States = []hook.State{hook.Failed} }, []hook.MessageID{failed}},
+		"two states": {func(k *hook.Task) { k.States = []hook.State{hook.Pending, hook.Delivered} }, []hook.MessageID{typed.ID, pending}},
+		"canceled":   {func(k *hook.Task) { k.States = []hook.State{hook.Canceled} }, nil},
+	} {
+		k := f.newTask(hook.TaskBulk, &e)
+		c.set(&k)
+		f.wants(f.run(k, 3), hook.TaskFinished, 4, int64(len(c.want)))
+		if got := f.wished(e.ID); !slices.Equal(got, c.want) {
+			t.Fatalf("%s: wished %v, want %v", name, got, c.want)
+		}
+		k.ID = hook.NewID[hook.TaskID](f.ids, f.now)
+		f.wants(f.run(k, 3), hook.TaskFinished, 4, 0) // all are wished
+		f.dropWishes(e.ID)
+	}
+	for _, set := range []func(*hook.Task){ // the first makes the delivery
+		func(k *hook.Task) { k.Channel = "d" }, func(k *hook.Task) { k.Tag, k.States = "t", []hook.State{hook.Canceled} },
+	} {
+		k := f.newTask(hook.TaskBulk, &e)
+		set(&k)
+		f.wants(f.run(k, 3), hook.TaskFinished, 4, 1)
+		same(t, f.wished(e.ID), []hook.MessageID{none.ID})
+		if d := f.delivery(app.ID, none.ID, e.ID); d.State != hook.Canceled {
+			t.Fatalf("what never went there is %s", d.State)
+		}
+		f.dropWishes(e.ID)
+	}
+	f.wants(f.run(f.newTask(hook.TaskBulk, &e), 3), hook.TaskFinished, 4, 4)
+	same(t, f.wished(e.ID), []hook.MessageID{none.ID, typed.ID, failed, pending})
+
+	picky := f.newEndpoint(app.ID)
+	picky.EventTypes = []string{"order.paid"}
+	f.ok(f.CreateEndpoint(f.ctx, picky))
+	f.wants(f.run(f.newTask(hook.TaskBulk, &picky), 3), hook.TaskFinished, 4, 1)
+	same(t, f.wished(picky.ID), []hook.MessageID{typed.ID})
+}
+
+// dropWishes makes what is wished for an endpoint, without success.
+func (f *fixture) dropWishes(ep hook.EndpointID) {
+	f.t.Helper()
+	for range 1000 {
+		work, _ := f.claim(ep, 1)
+		if len(work) == 0 || work[0].Resend == 0 {
+			return
+		}
+		f.finish(f.manual(work[0], hook.Retry))
+	}
+	f.t.Fatal("there is no end of wishes")
+}
+
+// tasksByModel holds random tasks against what a plain look at every message says.
+func tasksByModel(t *testing.T, f *fixture) {
+	rng := rand.New(rand.NewPCG(7, 7))
+	app := f.app()
+	endpoints := []hook.Endpoint{f.endpoint(app.ID), f.endpoint(app.ID)}
+	pick := func(list ...string) []string { return list[rng.IntN(len(list)):][:1] }
+	var all []hook.Message
+	attempted := map[hook.MessageID]map[hook.EndpointID]bool{}
+	for range 60 {
+		e := &endpoints[rng.IntN(2)]
+		if rng.IntN(4) == 0 {
+			e.EventTypes = [][]string{nil, {"a"}, {"a", "b"}}[rng.IntN(3)]
+			f.ok(f.UpdateEndpoint(f.ctx, *e))
+		}
+		m := f.newMessage(app.ID)
+		m.EventType, m.Channels, m.Tags = pick("a", "b", "c")[0], pick("x", "y"), pick("s", "t")
+		out := f.accept(hook.Accept{Message: m})
+		all = append(all, out.Message)
+		attempted[m.ID] = map[hook.EndpointID]bool{}
+		for _, d := range out.Deliveries {
+			switch rng.IntN(5) {
+			case 0:
+				f.finish(f.outcome(d, hook.Refuse))
+			case 1:
+				f.finish(f.outcome(d, hook.Success))
+			case 2:
+				f.finish(f.outcome(d, hook.Retry, time.Hour))
+			case 3:
+				_, err := f.Cancel(f.ctx, app.ID, m.ID, d.Endpoint, f.now)
+				f.ok(err)
+				continue
+			default:
+				continue
+			}
+			attempted[m.ID][d.Endpoint] = true
+		}
+		f.later(time.Second)
+	}
+	for round := range 40 {
+		e := &endpoints[rng.IntN(2)]
+		k := f.newTask([]hook.TaskKind{hook.TaskRecover, hook.TaskReplay, hook.TaskBulk}[rng.IntN(3)], e)
+		a, b := rng.IntN(60), rng.IntN(60)
+		k.Since, k.Until = all[min(a, b)].CreatedAt, all[max(a, b)].CreatedAt
+		switch rng.IntN(4) {
+		case 0:
+			k.EventTypes = pick("a", "b", "none")
+		case 1:
+			k.Channel, k.Tag = "x", pick("s", "t", "")[0]
+		case 2:
+			k.States = [][]hook.State{{hook.Failed}, {hook.Canceled, hook.Delivered}, {hook.Pending}}[rng.IntN(3)]
+		}
+		var wishes, fresh []hook.MessageID
+		for i := range all {
+			m := &all[i]
+			if m.CreatedAt.Before(k.Since) || !m.CreatedAt.Before(k.Until) || len(k.EventTypes) > 0 && m.EventType != k.EventTypes[0] ||
+				k.Channel != "" && m.Channels[0] != k.Channel || k.Tag != "" && m.Tags[0] != k.Tag {
+				continue
+			}
+			state, there := f.stateOf(app.ID, m.ID, e.ID)
+			selected := len(e.EventTypes) == 0 || slices.Contains(e.EventTypes, m.EventType)
+			switch k.Kind {
+			case hook.TaskRecover:
+				if there && state == hook.Failed {
+					wishes = append(wishes, m.ID)
+				}
+			case hook.TaskBulk:
+				if selected && (len(k.States) == 0 || there && slices.Contains(k.States, state)) {
+					wishes = append(wishes, m.ID)
+				}
+			case hook.TaskReplay:
+				if selected && !there {
+					fresh = append(fresh, m.ID)
+				} else if selected && state != hook.Pending && !attempted[m.ID][e.ID] {
+					wishes = append(wishes, m.ID)
+				}
+			}
+		}
+		done := f.run(k, 1+rng.IntN(20))
+		got := f.wished(e.ID)
+		if !slices.Equal(got, wishes) || done.Done != int64(len(wishes)+len(fresh)) {
+			t.Fatalf("round %d, %s with %+v to %+v: wished %v, want %v; done %d, want %d and %d new", round, k.Kind, k, e.EventTypes, got, wishes,
+				done.Done, len(wishes), len(fresh))
+		}
+		for _, id := range fresh {
+			if state, there := f.stateOf(app.ID, id, e.ID); !there || state != hook.Pending {
+				t.Fatalf("round %d: %s is %s", round, id, state)
+			}
+		}
+		for _, id := range got {
+			attempted[id][e.ID] = true
+		}
+		f.dropWishes(e.ID)
+		f.statsAgree(app.ID)
+	}
+}
+
+func (f *fixture) stateOf(app hook.ApplicationID, m hook.MessageID, ep hook.EndpointID) (state hook.State, there bool) {
+	f.t.Helper()
+	all, err := f.Deliveries(f.ctx, app, m)
+	f.ok(err)
+	for _, d := range all {
+		if d.Endpoint == ep {
+			return d.State, true
+		}
+	}
+	return 0, false
+}
+
+func taskEndsWithStart(t *testing.T, f *fixture) {
+	app := f.app()
+	f.message(app.ID)
+	e := f.endpoint(app.ID)
+	k := f.newTask(hook.TaskReplay, &e)
+	k.Until = f.now.Add(time.Hour)
+	f.ok(f.StartTask(f.ctx, k))
+	f.message(app.ID)
+	f.wants(f.goOn(k.ID, 1), hook.TaskFinished, 1, 1)
+
+	b := f.newBroadcast()
+	f.ok(f.StartTask(f.ctx, b))
+	late := f.app()
+	f.wants(f.goOn(b.ID, 10), hook.TaskFinished, 1, 1)
+	if l, err := f.Messages(f.ctx, late.ID, store.MessageFilter{}, store.Page{}); err != nil || len(l.Items) != 0 {
+		t.Fatalf("a later application got %d messages (%v)", len(l.Items), err)
+	}
+}
+
+func taskSkipsGone(t *testing.T, f *fixture) {
+	app := f.app()
+	e := f.endpoint(app.ID)
+	failed := f.failed(&e)
+	f.later(time.Hour)
+	f.sweep(store.Sweep{Now: f.now, PayloadBefore: f.now, Limit: 10})
+	kept := f.failed(&e)
+	f.wants(f.run(f.newTask(hook.TaskRecover, &e), 10), hook.TaskFinished, 2, 1)
+	same(t, f.wished(e.ID), []hook.MessageID{kept})
+	f.wants(f.run(f.newTask(hook.TaskBulk, &e), 10), hook.TaskFinished, 2, 0)
+	fresh := f.endpoint(app.ID)
+	f.wants(f.run(f.newTask(hook.TaskReplay, &fresh), 10), hook.TaskFinished, 2, 1)
+	if _, there := f.stateOf(app.ID, failed, fresh.ID); there {
+		t.Fatal("a message without content is to be sent")
+	}
+}
+
+func broadcast(t *testing.T, f *fixture) {
+	var apps []hook.Application
+	for range 7 {
+		apps = append(apps, f.app())
+	}
+	e := f.endpoint(apps[3].ID)
+	b := f.newBroadcast()
+	b.Message.Message.Channels, b.Message.Message.Tags = []string{"c"}, []string{"t"}
+	f.ok(f.StartTask(f.ctx, b))
+	f.ok(f.DeleteApplication(f.ctx, apps[5].ID, f.now))
+	f.later(time.Minute)
+	f.told()
+	f.wants(f.goOn(b.ID, 4), hook.TaskFinished, 6, 6)
+	var told []hook.Accepted
+	for _, c := range f.told() {
+		told = append(told, c.Accepted...)
+	}
+	seen := map[hook.MessageID]bool{}
+	for i, a := range slices.Delete(apps, 5, 6) {
+		l, err := f.Messages(f.ctx, a.ID, store.MessageFilter{WithPayload: true}, store.Page{})
+		f.ok(err)
+		if len(l.Items) != 1 || seen[l.Items[0].ID] || i >= len(told) {
+			t.Fatalf("application %d has %d messages, or not one of its own; told of %d", i, len(l.Items), len(told))
+		}
+		m := l.Items[0]
+		seen[m.ID] = true
+		want := b.Message.Message
+		want.ID, want.App, want.CreatedAt = m.ID, a.ID, f.now
+		same(t, m, want)
+		if told[i].Message.ID != m.ID || string(told[i].Message.Payload) != string(want.Payload) || (len(told[i].Deliveries) == 1) != (a.ID == e.App) {
+			t.Fatalf("told of %+v", told[i])
+		}
+	}
+	f.delivery(e.App, told[3].Message.ID, e.ID)
+	k, err := f.Task(f.ctx, b.ID)
+	f.ok(err)
+	if k.Message == nil || k.Message.Message.Payload != nil {
+		t.Fatalf("what a broadcast sent is kept behind its end: %+v", k.Message)
+	}
+	f.wantCounts(store.Counts{Messages: 6, Pending: 1})
+}
+
+func broadcastBounded(t *testing.T, f *fixture) {
+	for range 12 {
+		f.app()
+	}
+	b := f.newBroadcast()
+	b.Message.Message.Payload = []byte(`"` + strings.Repeat("a", 1<<20) + `"`)
+	f.ok(f.StartTask(f.ctx, b))
+	k := f.step(b.ID, 100)
+	if k.State != hook.TaskRunning || k.Looked < 1 || k.Looked > 8 {
+		t.Fatalf("one step wrote %d copies of a MiB and is %s", k.Looked, k.State)
+	}
+	f.wants(f.goOn(b.ID, 100), hook.TaskFinished, 12, 12)
+	l, err := f.Tasks(f.ctx, store.TaskFilter{}, store.Page{})
+	f.ok(err)
+	if len(l.Items) != 1 || l.Items[0].Message.Message.Payload != nil {
+		t.Fatal("a list of tasks holds payloads")
+	}
+}
+
+func broadcastRepeats(_ *testing.T, f *fixture) {
+	a, _ := f.app(), f.app()
+	m := f.newMessage(a.ID)
+	m.EventID = "evt"
+	f.accept(hook.Accept{Message: m, Unique: true, UniqueKeep: time.Hour})
+	b := f.newBroadcast()
+	b.Message.Message.EventID, b.Message.Unique, b.Message.UniqueKeep = "evt", true, time.Hour
+	f.wants(f.run(b, 10), hook.TaskFinished, 2, 1)
+	again := f.newBroadcast()
+	again.Message = b.Message
+	f.wants(f.run(again, 10), hook.TaskFinished, 2, 0)
+}
+
+func taskFails(t *testing.T, f *fixture) {
+	for name, end := range map[string]func(hook.Endpoint){
+		"the endpoint is deleted":    func(e hook.Endpoint) { f.ok(f.DeleteEndpoint(f.ctx, e.App, e.ID, f.now)) },
+		"the application is deleted": func(e hook.Endpoint) { f.ok(f.DeleteApplication(f.ctx, e.App, f.now)) },
+		"the endpoint is disabled":   func(e hook.Endpoint) { e.Disabled = true; f.ok(f.UpdateEndpoint(f.ctx, e)) },
+		"the endpoint is polled":     func(e hook.Endpoint) { e.Transport = hook.TransportPoll; f.ok(f.UpdateEndpoint(f.ctx, e)) },
+	} {
+		for _, kind := range []hook.TaskKind{hook.TaskRecover, hook.TaskReplay, hook.TaskBulk} {
+			e := f.endpoint(f.app().ID)
+			f.failed(&e)
+			f.failed(&e)
+			k := f.newTask(kind, &e)
+			f.ok(f.StartTask(f.ctx, k))
+			before := f.step(k.ID, 1)
+			end(e)
+			k = f.step(k.ID, 1)
+			if k.State != hook.TaskFailed || k.Reason == "" || k.Looked != 1 || k.Done != before.Done {
+				t.Fatalf("%s: %s is %+v", name, kind, k)
+			}
+		}
+	}
+}
+
+func taskEnded(t *testing.T, f *fixture) {
+	e := f.endpoint(f.app().ID)
+	k := f.run(f.newTask(hook.TaskRecover, &e), 10)
+	f.failed(&e)
+	f.told()
+	f.later(time.Hour)
+	same(t, f.step(k.ID, 10), k)
+	if len(f.told()) != 0 {
+		t.Fatal("a step of nothing is told")
+	}
+	running, err := f.RunningTasks(f.ctx)
+	f.ok(err)
+	if len(running) != 0 {
+		t.Fatalf("%d tasks run", len(running))
+	}
+}
+
+func tasksGo(t *testing.T, f *fixture) {
+	e := f.endpoint(f.app().ID)
+	old := f.run(f.newTask(hook.TaskRecover, &e), 10)
+	running := f.newTask(hook.TaskRecover, &e)
+	f.ok(f.StartTask(f.ctx, running))
+	f.later(24 * time.Hour)
+	fresh := f.run(f.newTask(hook.TaskReplay, &e), 10)
+	f.later(29 * 24 * time.Hour)
+	f.sweep(store.Sweep{Now: f.now.Add(-time.Millisecond), Limit: 1})
+	if _, err := f.Task(f.ctx, old.ID); err != nil {
+		t.Fatalf("gone too early: %v", err)
+	}
+	f.sweep(store.Sweep{Now: f.now, Limit: 1})
+	_, err := f.Task(f.ctx, old.ID)
+	f.fails(err, hook.KindNotFound)
+	for _, id := range []hook.TaskID{running.ID, fresh.ID} {
+		_, err := f.Task(f.ctx, id)
+		f.ok(err)
+	}
+}
+
+func taskGivenUp(_ *testing.T, f *fixture) {
+	e := f.endpoint(f.app().ID)
+	f.failed(&e)
+	k := f.newTask(hook.TaskRecover, &e)
+	f.ok(f.StartTask(f.ctx, k))
+	ctx, cancel := contextCanceled(f.ctx)
+	defer cancel()
+	_, err := f.StepTask(ctx, k.ID, f.now, 10, f.next)
+	f.fails(err, hook.KindUnavailable)
+	if len(f.wished(e.ID)) != 0 {
+		f.t.Fatal("a step that was given up was done")
+	}
+	f.wants(f.goOn(k.ID, 10), hook.TaskFinished, 1, 1)
+}
+
+func taskStepsAtOnce(t *testing.T, f *fixture) {
+	e := f.endpoint(f.app().ID)
+	var want []hook.MessageID
+	for range 30 {
+		want = append(want, f.failed(&e))
+	}
+	k := f.newTask(hook.TaskRecover, &e)
+	f.ok(f.StartTask(f.ctx, k))
+	atOnce(8, func() {
+		for range 5 {
+			if _, err := f.StepTask(f.ctx, k.ID, f.now, 1, f.next); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	f.wants(f.goOn(k.ID, 10), hook.TaskFinished, 30, 30)
+	same(t, f.wished(e.ID), want)
+}
