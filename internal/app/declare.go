@@ -163,7 +163,7 @@ func (e DeclaredEndpoint) body() map[string]any {
 	b := map[string]any{
 		"uid": e.UID, "url": e.URL, "description": e.Description, "filterTypes": null(e.EventTypes), "channels": null(e.Channels),
 		"headers": object(e.Headers), "metadata": object(e.Metadata), "disabled": e.Disabled, "paused": e.Paused,
-		"transport": or(e.Transport, "http"),
+		"transport":       or(e.Transport, "http"),
 		"requireVerified": e.RequireVerified, "throttleRate": positive(e.ThrottleRate), "concurrency": positive(e.Concurrency),
 		"timeoutMs": positive(int(time.Duration(e.Timeout).Milliseconds())), "format": or(string(e.Format), "payload"), "retrySchedule": nil,
 	}
