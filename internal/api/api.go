@@ -75,6 +75,7 @@ type Handler struct {
 	mux      *http.ServeMux
 	huma     huma.API
 	document []byte // the OpenAPI document
+	plain    map[string]*shape
 
 	tokens  *cache[[32]byte, hook.Token]
 	apps    *cache[string, hook.ApplicationID]
@@ -132,6 +133,7 @@ func New(o Options) *Handler {
 	h.authentication()
 	h.mainKey()
 	h.document = h.finishDocument()
+	h.plain = plainShapes(h.huma.OpenAPI())
 	return h
 }
 

@@ -180,7 +180,6 @@ func (h *Handler) createEventType(ctx context.Context, in *eventTypeCreateInput)
 	case !known:
 		t = h.newEventType(name)
 	}
-	t.Archived = false
 	if err := fillEventType(&t, in.Body.Description, in.Body.EventTypeFields, true); err != nil {
 		return nil, err
 	}

@@ -3,6 +3,8 @@ package api
 import (
 	"encoding/json"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -51,6 +53,20 @@ func TestBadSchemas(t *testing.T) {
 				t.Errorf("%s\nwant %s", got, c.where)
 			}
 		})
+	}
+}
+
+func TestNoSchemaReadsAFile(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "schema.json")
+	if err := os.WriteFile(file, []byte(`{"type":"object"}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, schema := range []string{
+		`{"$ref":"file://` + filepath.ToSlash(file) + `"}`, `{"$id":"file:///x","properties":{"a":{"$ref":"` + filepath.ToSlash(file) + `"}}}`,
+		`{"$schema":"file://` + filepath.ToSlash(file) + `"}`,
+	} {
+		t.Log(bad(t, schema))
 	}
 }
 

@@ -51,6 +51,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		r.Body = http.MaxBytesReader(aw, r.Body, h.MaxBody+1)
 	}
+	if wantsPlain(r) {
+		h.servePlain(aw, r)
+		return
+	}
 	h.mux.ServeHTTP(aw, r)
 }
 

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/waypost/waypost/internal/api"
 )
 
 // Declares is what a declaration does to one thing.
@@ -363,3 +365,6 @@ func eachOf[T any](d declarer, path string, f func(T) error) error {
 	}
 	return nil
 }
+
+// DeclaringHeader marks the requests of Apply, so that what they write is managed.
+const DeclaringHeader = api.DeclaringHeader

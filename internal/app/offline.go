@@ -62,3 +62,29 @@ func Backup(ctx context.Context, o Options, path string) (err error) {
 	defer func() { err = errors.Join(err, st.Close()) }()
 	return st.Backup(ctx, path)
 }
+
+// Migration is what brings a store up to date.
+type Migration struct {
+	From, To int      // numbers of schemas
+	Steps    []string // names of the steps between them
+}
+
+// Migrate brings the store of a stopped server to this version's schema; with dryRun it only says what it would do.
+func Migrate(ctx context.Context, o Options, dryRun bool) (m Migration, err error) {
+	o = o.Defaults()
+	if _, err := os.Stat(filepath.Join(o.Data, storeFile)); errors.Is(err, os.ErrNotExist) {
+		return m, fmt.Errorf("%s holds no store", o.Data)
+	}
+	if m.From, m.Steps, err = sqlite.Schema(ctx, o.Data); err != nil {
+		return m, err
+	}
+	m.To = m.From + len(m.Steps)
+	if dryRun || len(m.Steps) == 0 {
+		return m, nil
+	}
+	st, _, err := offline(ctx, o)
+	if err != nil {
+		return m, err
+	}
+	return m, st.Close()
+}

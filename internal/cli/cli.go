@@ -102,7 +102,8 @@ as those platforms do.`,
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return misused("%v", err) })
 	root.AddCommand(
 		serveCommand(s), demoCommand(s), simulateCommand(s), verifyCommand(s), signCommand(s),
-		keygenCommand(s), keyCommand(s), tokenCommand(s), backupCommand(s), benchCommand(s), selftestCommand(s), versionCommand(s),
+		keygenCommand(s), keyCommand(s), tokenCommand(s), applyCommand(s), exportCommand(s), migrateCommand(s), backupCommand(s),
+		resendCommand(s), recoverCommand(s), tailCommand(s), statsCommand(s), benchCommand(s), selftestCommand(s), versionCommand(s),
 	)
 	return root
 }

@@ -184,8 +184,7 @@ func (e *Engine) judged(f *flight, m *hook.Message, r *ruling) *outcome {
 	}
 	o := &outcome{flight: f}
 	o.exhausted = f.Trigger == hook.Scheduled && r.verdict == hook.Retry && f.Delivery.State == hook.Pending && d.State == hook.Failed
-	o.Outcome = hook.Outcome{Delivery: d, Resend: f.Resend, Attempt: hook.Attempt{
-		ID:  hook.NewID[hook.AttemptID](e.o.IDs, now),
+	o.Outcome = hook.Outcome{Delivery: d, Resend: f.Resend, Attempt: hook.Attempt{ // its id is given by landed
 		App: f.Delivery.App, Message: f.Delivery.Message, Endpoint: f.Delivery.Endpoint, EventType: m.EventType,
 		URL: t.shown, Trigger: f.Trigger, At: f.at, Duration: now.Sub(f.at),
 		Status: r.status, Verdict: r.verdict, Reason: clip(r.reason), Response: r.response,
@@ -250,6 +249,8 @@ func (e *Engine) landed(f *flight, m *hook.Message, o *outcome) (next *flight) {
 	defer e.mu.Unlock()
 	l := f.lane
 	e.land(f)
+	// Ids are given in the order in which attempts are recorded: who has read one finds no lower one later.
+	o.Attempt.ID = hook.NewID[hook.AttemptID](e.o.IDs, now)
 	o.Events = e.notices(f, m, &o.Outcome, now)
 	o.Health = e.health(l, f.target, o, now)
 	if o.Attempt.Verdict == hook.Success && f.Trigger == hook.Manual {

@@ -49,7 +49,7 @@ func migrate(ctx context.Context, c *conn) error {
 		return err
 	}
 	if have > len(list) {
-		return fmt.Errorf("the store has schema %d and this version knows schemas up to %d: it was opened by a newer version; start that one, or restore a backup made before", have, len(list))
+		return tooNew(have, len(list))
 	}
 	for i := have; i < len(list); i++ {
 		if err := ctx.Err(); err != nil {
