@@ -50,6 +50,9 @@ type Accept struct {
 	// UniqueKeep.
 	Unique     bool
 	UniqueKeep time.Duration
+	// Due is when its deliveries are due, in the time of the engine's schedules (Clock.Steady). Zero = the message's
+	// CreatedAt, which is the same as long as nobody sets the clock.
+	Due time.Time
 }
 
 // Accepted says what became of an Accept.

@@ -99,7 +99,7 @@ type Flow interface {
 	// Accept takes a batch in one commit, in order. For each: if its dedup key (or, when Unique, its event id within the
 	// application) is remembered, nothing is written and the earlier message's id is returned with Duplicate; otherwise
 	// the message, its keys and one pending delivery for every endpoint of the application that Matches it are written,
-	// due at the message's CreatedAt. The answer for a duplicate is given only after the commit that holds the first copy
+	// due at Due, or else at the message's CreatedAt. The answer for a duplicate is given only after the commit that holds the first copy
 	// is durable, also when both are in one batch. A message whose application does not exist is an error of that message
 	// alone (its Err).
 	//
@@ -123,16 +123,17 @@ type Flow interface {
 
 	// Resend wishes one more attempt, durable until it is made. The delivery row is created (state Canceled) when the message never
 	// went to that endpoint. KindNotFound when message or endpoint are not the application's; KindGone when the payload
-	// is.
+	// is. now is steady time, as NextAt is.
 	Resend(ctx context.Context, app hook.ApplicationID, m hook.MessageID, ep hook.EndpointID, now time.Time) error
 
 	// Refuse keeps refused requests, the last keep of each source.
 	Refuse(ctx context.Context, batch []hook.Refused, keep int) error
 
-	// Beat notes that the process is alive at now. clean notes that it stops in good order.
-	Beat(ctx context.Context, now time.Time, clean bool) error
+	// Beat notes that the process is alive at now, to the millisecond; a zero Steady is the Wall. clean notes that it stops in
+	// good order.
+	Beat(ctx context.Context, now hook.ClockState, clean bool) error
 	// LastBeat returns the last beat, zero when there was none.
-	LastBeat(ctx context.Context) (time.Time, error)
+	LastBeat(ctx context.Context) (hook.ClockState, error)
 
 	// Sweep does one bounded step of retention: messages (with attempts and deliveries) older than before that have no
 	// pending delivery, payloads older than payloadBefore, dedup keys and idle tokens that have run out at now. more says

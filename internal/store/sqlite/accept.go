@@ -13,6 +13,7 @@ import (
 type entry struct {
 	in       *hook.Accept
 	msg      hook.Message // as stored: times to the millisecond
+	now      int64        // when it was made, for its keys
 	due      int64
 	envelope []byte
 	body     content
@@ -72,15 +73,18 @@ func (e *entry) weight() int {
 func (e *entry) prepare(in *hook.Accept, out *hook.Accepted) {
 	e.in, e.out, e.msg = in, out, in.Message
 	m := &e.msg
-	e.due = m.CreatedAt.UnixMilli()
-	m.CreatedAt = fromMillis(e.due)
+	e.now = m.CreatedAt.UnixMilli()
+	m.CreatedAt = fromMillis(e.now)
+	if e.due = e.now; !in.Due.IsZero() {
+		e.due = in.Due.UnixMilli()
+	}
 	e.envelope = packEnvelope(m)
 	e.body = layOut(m)
 	d := &in.Dedup
-	e.same = newKey(keySame, m.App, d.Scope, d.Key, e.due, d.Keep)
-	e.twin = newKey(keyTwin, m.App, d.Scope, d.Twin, e.due, d.TwinKeep)
+	e.same = newKey(keySame, m.App, d.Scope, d.Key, e.now, d.Keep)
+	e.twin = newKey(keyTwin, m.App, d.Scope, d.Twin, e.now, d.TwinKeep)
 	if in.Unique {
-		e.event = newKey(keyEvent, m.App, "", m.EventID, e.due, in.UniqueKeep)
+		e.event = newKey(keyEvent, m.App, "", m.EventID, e.now, in.UniqueKeep)
 	}
 }
 
@@ -130,7 +134,7 @@ func (t *tx) accept(e *entry) error {
 		return nil
 	}
 	for _, k := range []*key{&e.same, &e.event} {
-		earlier, err := t.recall(k, e.due)
+		earlier, err := t.recall(k, e.now)
 		if err != nil {
 			return err
 		}
@@ -170,7 +174,7 @@ func (t *tx) accept(e *entry) error {
 
 // markTwin returns the envelope and the platform map, with the mark when a weaker key is remembered.
 func (t *tx) markTwin(e *entry) ([]byte, map[string]string, error) {
-	earlier, err := t.recall(&e.twin, e.due)
+	earlier, err := t.recall(&e.twin, e.now)
 	if err != nil || earlier == 0 || e.in.Dedup.TwinMark == "" {
 		return e.envelope, e.msg.Platform, err
 	}
@@ -214,7 +218,7 @@ func (t *tx) fanOut(e *entry, lanes []*lane) error {
 		}
 		t.count(hook.Pending, 1, l.id)
 		e.out.Deliveries = append(e.out.Deliveries, hook.Delivery{
-			App: e.msg.App, Message: e.msg.ID, Endpoint: ep, State: hook.Pending, NextAt: e.msg.CreatedAt,
+			App: e.msg.App, Message: e.msg.ID, Endpoint: ep, State: hook.Pending, NextAt: fromMillis(e.due),
 		})
 	}
 	return nil

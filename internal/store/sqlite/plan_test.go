@@ -81,7 +81,7 @@ func touchFlow(ctx context.Context, db *DB, now time.Time) {
 	_ = db.Finish(ctx, []hook.Outcome{{Attempt: a, Delivery: hook.Delivery{Message: 11, Endpoint: 4, State: hook.Delivered}}})
 	_ = db.Resend(ctx, 1, 10, 4, now)
 	_ = db.Refuse(ctx, []hook.Refused{{ID: 40, Source: 3}}, 1)
-	_ = db.Beat(ctx, now, false)
+	_ = db.Beat(ctx, hook.ClockState{Wall: now}, false)
 	_, _ = db.LastBeat(ctx)
 	_, _, _ = db.Claim(ctx, 4, now, 0, 10)
 	_, _ = db.Pending(ctx)
