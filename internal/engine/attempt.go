@@ -78,7 +78,7 @@ func (e *Engine) message(ctx context.Context, f *flight) (*hook.Message, error) 
 
 // withdrawExpired cancels what can never be sent, because its message has no content any more.
 func (e *Engine) withdrawExpired(ctx context.Context, f *flight) error {
-	_, err := e.o.Store.Cancel(ctx, f.Delivery.App, f.Delivery.Message, f.Delivery.Endpoint, time.Now())
+	_, err := e.o.Store.Cancel(ctx, f.Delivery.App, f.Delivery.Message, f.Delivery.Endpoint, e.o.Clock.Now())
 	return err
 }
 
@@ -89,7 +89,7 @@ func (e *Engine) prepare(ctx context.Context, f *flight, m *hook.Message) (r egr
 	if f.target.problem != "" {
 		return r, &ruling{verdict: hook.Retry, reason: f.target.problem}
 	}
-	r, err := e.request(ctx, f.target, m, time.Now())
+	r, err := e.request(ctx, f.target, m, e.o.Clock.Now())
 	if own := (*dialect.Error)(nil); errors.As(err, &own) && own.Reason == dialect.ReasonMalformed {
 		return r, &ruling{verdict: hook.Refuse, reason: err.Error()}
 	}
@@ -109,8 +109,9 @@ func (e *Engine) begin(f *flight, m *hook.Message) bool {
 	l := f.lane
 	may := f.gen == l.gen && l.hand[f.key()] == f && e.phase == started && e.broken == nil
 	if may {
-		f.at = time.Now()
-		f.rates.begin(f.at)
+		// Under the lock, so that the time of no attempt is after that of the call which forbade it.
+		f.at, f.began = e.o.Clock.Now(), e.o.Clock.Steady()
+		f.rates.begin(f.began)
 	}
 	l.receives = l.receives || m.Source != 0
 	f.spared = l.receives || f.target.receives
@@ -125,7 +126,7 @@ func (e *Engine) begin(f *flight, m *hook.Message) bool {
 func (e *Engine) attempt(ctx context.Context, f *flight, r egress.Request) (ruled *ruling) {
 	defer e.survive(f, &ruled)
 	t := f.target
-	ctx, cancel := context.WithDeadline(ctx, f.at.Add(t.timeout))
+	ctx, cancel := context.WithTimeout(ctx, t.timeout)
 	defer cancel()
 	resp, err := t.send(ctx, r)
 	e.o.Faults.At("after-send")
@@ -140,7 +141,7 @@ func (e *Engine) attempt(ctx context.Context, f *flight, r egress.Request) (rule
 	v := t.dialect.Judge(t.settings, dialect.Response{Status: resp.Status, Header: resp.Header, Body: resp.Body, Truncated: resp.Truncated})
 	ruled.verdict, ruled.reason = t.verdict(v.Kind, f.spared), v.Reason
 	if t.policy.RetryAfter {
-		ruled.retryAfter = retryAfter(resp.Header, time.Now())
+		ruled.retryAfter = retryAfter(resp.Header, e.o.Clock.Now())
 	}
 	return ruled
 }
@@ -172,7 +173,7 @@ func (t *target) verdict(k dialect.Kind, spared bool) hook.Verdict {
 
 // judged makes the record of an attempt. The next one counts from now.
 func (e *Engine) judged(f *flight, m *hook.Message, r *ruling) *outcome {
-	now := time.Now()
+	now := e.o.Clock.Steady()
 	t := f.target
 	schedule := t.schedule
 	if m.Source != 0 && t.patient != nil {
@@ -185,17 +186,17 @@ func (e *Engine) judged(f *flight, m *hook.Message, r *ruling) *outcome {
 	o := &outcome{flight: f}
 	o.exhausted = f.Trigger == hook.Scheduled && r.verdict == hook.Retry && f.Delivery.State == hook.Pending && d.State == hook.Failed
 	o.Outcome = hook.Outcome{Delivery: d, Resend: f.Resend, Attempt: hook.Attempt{
-		ID:  hook.NewID[hook.AttemptID](e.o.IDs, now),
+		ID:  hook.NewID[hook.AttemptID](e.o.IDs, e.o.Clock.Now()),
 		App: f.Delivery.App, Message: f.Delivery.Message, Endpoint: f.Delivery.Endpoint, EventType: m.EventType,
-		URL: t.shown, Trigger: f.Trigger, At: f.at, Duration: now.Sub(f.at),
+		URL: t.shown, Trigger: f.Trigger, At: f.at, Duration: now.Sub(f.began),
 		Status: r.status, Verdict: r.verdict, Reason: clip(r.reason), Response: r.response,
 	}}
 	if f.Trigger == hook.Scheduled {
-		o.Attempt.N, o.Attempt.NextAt = d.Attempts, d.NextAt
+		o.Attempt.N, o.Attempt.NextAt = d.Attempts, e.o.Clock.Wall(d.NextAt)
 	}
 	e.o.Observe(Event{
 		Dialect: t.Endpoint.Dialect, Trigger: f.Trigger, Verdict: r.verdict, State: d.State, Status: r.status, Failure: r.failure,
-		Duration: o.Attempt.Duration, Late: max(f.at.Sub(f.Delivery.NextAt), 0),
+		Duration: o.Attempt.Duration, Late: max(f.began.Sub(f.Delivery.NextAt), 0),
 	})
 	return o
 }
@@ -245,12 +246,12 @@ func retryAfter(h http.Header, now time.Time) time.Duration {
 
 // landed hands an outcome to the recorder, and returns the next job for the goroutine that made the attempt.
 func (e *Engine) landed(f *flight, m *hook.Message, o *outcome) (next *flight) {
-	now := time.Now()
+	now := e.o.Clock.Steady()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	l := f.lane
 	e.land(f)
-	o.Events = e.notices(f, m, &o.Outcome, now)
+	o.Events = e.notices(f, m, &o.Outcome)
 	o.Health = e.health(l, f.target, o, now)
 	if o.Attempt.Verdict == hook.Success && f.Trigger == hook.Manual {
 		o.withdraws = e.withdraw(l, f.scheduled())

@@ -54,6 +54,9 @@ type Accept struct {
 	// UniqueKeep.
 	Unique     bool
 	UniqueKeep time.Duration
+	// Due is when its deliveries are due, in the time of the engine's schedules (Clock.Steady). Zero = the message's
+	// CreatedAt, which is the same as long as nobody sets the clock.
+	Due time.Time
 	// Needs are the feature flags of which the application must hold one for deliveries to be made; the message is accepted in
 	// any case.
 	Needs []string

@@ -77,9 +77,11 @@ func (e *entry) prepare(in *hook.Accept, out *hook.Accepted) {
 	m := &e.msg
 	e.now = m.CreatedAt.UnixMilli()
 	m.CreatedAt, m.DeliverAt, m.ContentUntil = fromMillis(e.now), toMillis(m.DeliverAt), toMillis(m.ContentUntil)
-	e.due = e.now
+	if e.due = e.now; !in.Due.IsZero() {
+		e.due = in.Due.UnixMilli()
+	}
 	if m.DeliverAt.After(m.CreatedAt) {
-		e.due = m.DeliverAt.UnixMilli()
+		e.due += m.DeliverAt.Sub(m.CreatedAt).Milliseconds()
 	}
 	e.envelope = packEnvelope(m)
 	e.body = layOut(m)

@@ -94,7 +94,7 @@ func (a archive) fill(t *testing.T, db *sqlite.DB) {
 	off.Disabled = true
 	must(t, db.UpdateEndpoint(ctx, off))
 	must(t, db.Refuse(ctx, []hook.Refused{{ID: 99, Source: a.source.ID, At: a.now, Reason: "signature"}}, 5))
-	must(t, db.Beat(ctx, a.now, true))
+	must(t, db.Beat(ctx, hook.ClockState{Wall: a.now}, true))
 }
 
 // verify wants all that fill made.
