@@ -137,7 +137,7 @@ func (a archive) verify(t *testing.T, db *sqlite.DB) {
 	must(t, err)
 	beat, err := db.LastBeat(ctx)
 	must(t, err)
-	if len(refused) != 1 || !beat.Equal(a.now) {
+	if len(refused) != 1 || !beat.Wall.Equal(a.now) {
 		t.Errorf("refused %+v, last beat %v", refused, beat)
 	}
 	counts, err := db.Counts(ctx)
