@@ -187,8 +187,8 @@ func TestEndpoints(t *testing.T) {
 	verify(t, secretB, got)
 	byHand[svix.MessageOut](t, s, "/app/shop/endpoint/main/send-example", exampleIn)
 	r.next(t, 2)
-	since, until := time.Now().Add(-24*time.Hour), time.Now().Add(time.Hour)
 	eventually(t, "the statistics count both", func() bool { return ok(s.Endpoint.GetStats(ctx, "shop", "main"))(t).Success == 2 })
+	since, until := time.Now().Add(-24*time.Hour), time.Now()
 	if got := ok(s.Endpoint.GetStatsWithOptions(ctx, "shop", "main", svix.EndpointStatsOptions{Since: &since, Until: &until}))(t); got.Success != 2 || got.Fail != 0 {
 		t.Errorf("statistics %+v", got)
 	}

@@ -25,6 +25,7 @@ type Options struct {
 	Dialects map[string]*dialect.Dialect // by name; "standard" is the dialect of an endpoint that names none
 	IDs      *hook.Generator
 	Now      func() time.Time // default time.Now
+	Steady   func() time.Time // in which the schedules of the store are, see hook.Clock; default Now
 
 	// CheckURL judges the address of an endpoint before it is stored; allow are private CIDRs that it may reach. The text
 	// of its error is shown to the organisation. Of a hook.Error, applications are shown Text too, but not Err, which is for
@@ -55,6 +56,9 @@ type Options struct {
 func (o Options) withDefaults() Options {
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.Steady == nil {
+		o.Steady = o.Now
 	}
 	if o.MaxBody == 0 {
 		o.MaxBody = 1 << 20

@@ -89,7 +89,7 @@ func start(t testing.TB, change ...func(*api.Options)) *server {
 				return s.verdict, nil
 			},
 			MainKey:       func() api.MainKey { return api.MainKey{Source: api.KeyInFile} },
-			RotateMainKey: func(ctx context.Context) error { return s.store.Beat(ctx, s.now(), false) }, // some write
+			RotateMainKey: func(ctx context.Context) error { return s.store.Beat(ctx, hook.ClockState{Wall: s.now()}, false) }, // some write
 			PublicURL:     "https://hooks.example.com/",
 			Log:           slog.New(slog.NewTextHandler(s.log, nil)),
 		}

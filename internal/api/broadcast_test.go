@@ -15,7 +15,7 @@ func (s *server) steps(id string, n int) hook.Task {
 		s.t.Fatal(err)
 	}
 	for range 100 {
-		done, err := s.store.StepTask(s.t.Context(), task, s.now().UTC(), n, func() int64 { return s.ids.Next(s.now()) })
+		done, err := s.store.StepTask(s.t.Context(), task, s.now().UTC(), s.now(), n, func() int64 { return s.ids.Next(s.now()) })
 		if err != nil {
 			s.t.Fatal(err)
 		}

@@ -336,6 +336,6 @@ func (h *Handler) telling(ctx context.Context, event string, app hook.Applicatio
 		return ctx
 	}
 	now := h.now()
-	notice := hook.Notice{ID: hook.NewID[hook.MessageID](h.IDs, now), Now: now, AppUID: app.UID}
+	notice := hook.Notice{ID: hook.NewID[hook.MessageID](h.IDs, now), Now: now, Due: h.Steady(), AppUID: app.UID}
 	return store.With(ctx, store.Along{Events: []hook.Accept{notice.Endpoint(event, e)}})
 }

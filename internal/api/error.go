@@ -11,6 +11,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/waypost/waypost/internal/hook"
+	"github.com/waypost/waypost/internal/store"
 )
 
 // httpError is the body of every refusal but a failed validation, as Svix has it.
@@ -119,6 +120,10 @@ func (h *Handler) answer(ctx context.Context, err error) *apiError {
 	var told *apiError
 	if errors.As(err, &told) {
 		return told
+	}
+	if errors.Is(err, store.ErrBroken) {
+		_ = h.internal(ctx, err) // only its line in the log
+		return unavailable("the store is broken and the server ends: repeat this when it has started again")
 	}
 	var e *hook.Error
 	if !errors.As(err, &e) || e.Kind == hook.KindInternal {

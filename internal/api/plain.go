@@ -25,9 +25,10 @@ func wantsPlain(r *http.Request) bool {
 	return r.Header.Get(PlainHeader) != "" || refusesAdditions(r.UserAgent())
 }
 
-// refusesAdditions reads a User-Agent as svix-libs/1.44.0/go.
+// refusesAdditions reads a User-Agent as svix-libs/1.44.0/go, of which later versions say more behind a blank.
 func refusesAdditions(agent string) bool {
 	rest, ok := strings.CutPrefix(agent, "svix-libs/")
+	rest, _, _ = strings.Cut(rest, " ")
 	version, language, _ := strings.Cut(rest, "/")
 	tolerant, known := tolerantSince[strings.ToLower(language)]
 	if !ok || !known {

@@ -68,7 +68,7 @@ func (s *server) work(id string) hook.Task {
 	s.t.Helper()
 	task := must(hook.ParseID[hook.TaskID](id))(s.t)
 	for {
-		k := must(s.store.StepTask(s.t.Context(), task, s.now(), 2, func() int64 { return s.ids.Next(s.now()) }))(s.t)
+		k := must(s.store.StepTask(s.t.Context(), task, s.now(), s.now(), 2, func() int64 { return s.ids.Next(s.now()) }))(s.t)
 		if k.State != hook.TaskRunning {
 			return k
 		}

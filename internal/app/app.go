@@ -31,6 +31,8 @@ type App struct {
 	o        Options
 	dialects map[string]*dialect.Dialect
 	ids      *hook.Generator
+	clock    *hook.Clock
+	reset    chan time.Duration // the clock was set by it; room for some
 	store    *sqlite.DB
 	engine   *engine.Engine
 	door     *ingest.Door
@@ -52,6 +54,9 @@ type App struct {
 // process should exit with a code that says so.
 func Run(ctx context.Context, o Options) error {
 	a, err := Start(ctx, o)
+	if ctx.Err() != nil && (errors.Is(err, context.Canceled) || errors.Is(err, context.Cause(ctx))) && !errors.Is(err, ErrStoreBroken) {
+		return nil // told to stop before it served: that is a stop, and no failure
+	}
 	if err != nil {
 		return err
 	}
@@ -71,7 +76,7 @@ func Start(ctx context.Context, o Options) (*App, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
-	a := &App{o: o, dialects: Dialects(), failed: make(chan error, 1)}
+	a := &App{o: o, dialects: Dialects(), failed: make(chan error, 1), reset: make(chan time.Duration, 16)}
 	if err := a.start(ctx); err != nil {
 		return nil, errors.Join(err, a.teardown.unwind(context.WithoutCancel(ctx)))
 	}
@@ -98,7 +103,7 @@ func (a *App) Token() string { return a.token }
 
 // start is one straight line on purpose: the order is the order of dependencies, and the teardown is its reverse.
 func (a *App) start(ctx context.Context) error {
-	o, now := a.o, time.Now()
+	o := a.o
 	// The sockets come first: from here on connections queue in the kernel, however long the store takes to open.
 	var err error
 	if a.public, a.admin, err = listeners(o); err != nil {
@@ -121,8 +126,17 @@ func (a *App) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	last, err := a.store.LastBeat(ctx)
+	if err != nil {
+		return err
+	}
+	a.metrics = newMetrics(a.store, o.Version, a.idsAhead)
+	a.clock = hook.NewClock(o.Faults.ClockShift, a.clockSet)
+	a.clock.Resume(last)
+	now := a.clock.Now()
 	a.ids = hook.NewGenerator(o.Node, highest)
-	a.metrics = newMetrics(a.store, o.Version)
+	a.lookAtClock(last, now)
+	a.ids.Limit(a.clock.ForIDs)
 
 	client, err := a.client()
 	if err != nil {
@@ -145,9 +159,7 @@ func (a *App) start(ctx context.Context) error {
 		return fmt.Errorf("apply the configuration: %w", err)
 	}
 	a.life = newLife(a)
-	if err := a.life.start(ctx, now); err != nil {
-		return fmt.Errorf("note the start: %w", err)
-	}
+	a.life.start(ctx, last.Wall, now)
 	a.teardown.push("signs of life", a.life.stop)
 	if err := a.engine.Start(ctx); err != nil {
 		return fmt.Errorf("start the engine: %w", err)
@@ -207,7 +219,7 @@ func (a *App) client() (*egress.Client, error) {
 
 func (a *App) newEngine(client *egress.Client) *engine.Engine {
 	return engine.New(engine.Options{
-		Store: a.store, Dialects: a.dialects, Egress: client, IDs: a.ids, SeedKey: hook.NewSecret(string(a.store.Seed())), Log: a.o.Log,
+		Store: a.store, Dialects: a.dialects, Egress: client, IDs: a.ids, SeedKey: hook.NewSecret(string(a.store.Seed())), Clock: a.clock, Log: a.o.Log,
 		Observe: a.metrics.attempted, Broken: a.giveUp, Workers: a.o.Workers,
 		KeepMessages: max(a.o.Retention, 0), KeepPayloads: a.o.PayloadRetention,
 		SweepEvery: a.o.Faults.SweepEvery, Faults: a.o.Faults.Engine,
@@ -224,14 +236,14 @@ func (a *App) allowOperator(ctx context.Context, now time.Time) error {
 func (a *App) newDoor() (*ingest.Door, error) {
 	proxies, _ := ParsePrefixes(a.o.TrustedProxies) // validated
 	return ingest.New(ingest.Options{
-		Routes: a.store.Route, Accept: a.store.Accept, Refuse: a.store.Refuse, Accepting: a.accepting, Observe: a.metrics.pushed,
-		Dialects: a.dialects, IDs: a.ids, Log: a.o.Log, MaxBody: a.o.MaxBody, TrustedProxies: proxies,
+		Routes: a.store.Route, Accept: timed{a.store, a.clock}.Accept, Refuse: a.store.Refuse, Accepting: a.accepting, Observe: a.metrics.pushed,
+		Dialects: a.dialects, IDs: a.ids, Now: a.clock.Now, Otherwise: a.clock.Otherwise, Log: a.o.Log, MaxBody: a.o.MaxBody, TrustedProxies: proxies,
 	})
 }
 
 func (a *App) newAPI(client *egress.Client) *api.Handler {
 	return api.New(api.Options{
-		Store: a.store, Dialects: a.dialects, IDs: a.ids, PublicURL: a.o.PublicURL, Dev: a.o.Dev, MaxBody: a.o.MaxBody, Log: a.o.Log,
+		Store: timed{a.store, a.clock}, Dialects: a.dialects, IDs: a.ids, Now: a.clock.Now, Steady: a.clock.Steady, PublicURL: a.o.PublicURL, Dev: a.o.Dev, MaxBody: a.o.MaxBody, Log: a.o.Log,
 		Accepting: a.accepting, OperationalAllow: a.o.OperationalAllow, MainKey: a.rotation.now, RotateMainKey: a.rotation.begin,
 		CheckURL: func(ctx context.Context, url string, allow []string) error {
 			prefixes, err := ParsePrefixes(allow)

@@ -20,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/waypost/waypost/internal/hook"
 	"github.com/waypost/waypost/internal/store"
 	"github.com/waypost/waypost/internal/store/sqlite"
 )
@@ -237,7 +238,7 @@ func beat(t *testing.T, dir string, at time.Time) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := db.Beat(t.Context(), at, true); err != nil {
+	if err := db.Beat(t.Context(), hook.ClockState{Wall: at}, true); err != nil {
 		t.Fatal(err)
 	}
 	if err := db.Close(); err != nil {

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"net/http"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -23,11 +24,13 @@ type metrics struct {
 	storeTime  prometheus.Histogram     // of that: until durable
 	attempts   *prometheus.CounterVec   // by dialect and verdict
 	attemptDur *prometheus.HistogramVec // by dialect
+	clockJumps prometheus.Counter
 }
 
 var seconds = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}
 
-func newMetrics(st store.Store, version string) *metrics {
+// newMetrics makes them. idsAhead tells how far ids are ahead of the clock; it is asked when somebody looks.
+func newMetrics(st store.Store, version string, idsAhead func() time.Duration) *metrics {
 	m := &metrics{
 		registry: prometheus.NewRegistry(),
 		pushes: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -46,11 +49,17 @@ func newMetrics(st store.Store, version string) *metrics {
 			Name: "waypost_attempt_seconds", Help: "Time of a delivery attempt until its answer was judged.", Buckets: seconds,
 		}, []string{"dialect"}),
 	}
+	m.clockJumps = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "waypost_clock_jumps_total", Help: "How often the system clock was found to have been set by two seconds or more.",
+	})
+	ahead := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "waypost_ids_ahead_seconds", Help: "How far the times in new ids are ahead of the clock, which was ahead itself before.",
+	}, func() float64 { return idsAhead().Seconds() })
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "waypost_build_info", Help: "1, with the version as label.", ConstLabels: prometheus.Labels{"version": version},
 	})
 	build.Set(1)
-	m.registry.MustRegister(m.pushes, m.pushTime, m.storeTime, m.attempts, m.attemptDur, build,
+	m.registry.MustRegister(m.pushes, m.pushTime, m.storeTime, m.attempts, m.attemptDur, m.clockJumps, ahead, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), &stored{st})
 	return m
 }

@@ -68,6 +68,10 @@ type Faults struct {
 	VFS string
 	// FreeSpace tells the free bytes of the disk; nil = the file system is asked.
 	FreeSpace func() (uint64, error)
+	// ClockShift is added to the system's clock; nil = nothing is.
+	ClockShift func() time.Duration
+	// BeatEvery is the time between notes that the process is alive; 0 = 5 s.
+	BeatEvery time.Duration
 	// SweepEvery is the time between rounds of retention; 0 = the engine's.
 	SweepEvery time.Duration
 }

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -62,7 +63,7 @@ func TestAStoreThatTakesNothingIsAnswered5xx(t *testing.T) {
 		}
 	}
 	fine := func(status int) bool { return status/100 == 2 }
-	unavailable := func(status int) bool { return status/100 == 5 }
+	unavailable := func(status int) bool { return status == http.StatusServiceUnavailable }
 	want("before", fine)
 	s.disk.SetFree(0)
 	time.Sleep(150 * time.Millisecond) // free space is asked for at most every 100 ms
@@ -210,12 +211,14 @@ func TestNothingIsSentAfterItWasForbidden(t *testing.T) {
 	for s.ledger.Count() < 60 {
 		time.Sleep(time.Millisecond)
 	}
+	forbidden := map[string]time.Time{}
 	do := func(method, name string, in any) {
 		t.Helper()
 		if status, body := s.call(method, "/app/shop/endpoint/"+name, in); status/100 != 2 {
 			t.Fatalf("%s: %d %s", name, status, body)
 		}
 		s.ledger.Closed(name)
+		forbidden[name] = time.Now()
 	}
 	do(http.MethodPatch, "disabled", map[string]any{"disabled": true})
 	do(http.MethodPatch, "paused", map[string]any{"paused": true})
@@ -226,6 +229,18 @@ func TestNothingIsSentAfterItWasForbidden(t *testing.T) {
 	time.Sleep(300 * time.Millisecond)
 	if v := s.ledger.Verdict(); len(v.Late)+len(v.Early)+len(v.Again)+len(v.TooMany)+len(v.Unsigned)+len(v.Altered) > 0 {
 		t.Error(v)
+	}
+	// The ledger gives requests time to arrive. The server's own books leave no doubt about when attempts began.
+	for _, name := range []string{"disabled", "paused"} {
+		begun := s.begun(name)
+		if len(begun) == 0 {
+			t.Errorf("%s: no attempt was ever made", name)
+		}
+		for _, at := range begun {
+			if at.After(forbidden[name]) {
+				t.Errorf("%s: an attempt began %v after the answer", name, at.Sub(forbidden[name]))
+			}
+		}
 	}
 	s.ledger.Opened("paused")
 	if status, body := s.call(http.MethodPatch, "/app/shop/endpoint/paused", map[string]any{"paused": false}); status/100 != 2 {
@@ -239,6 +254,19 @@ func TestNothingIsSentAfterItWasForbidden(t *testing.T) {
 		}
 		return true
 	})
+}
+
+// begun returns when the latest attempts to an endpoint of the sending application began.
+func (s *station) begun(endpoint string) (times []time.Time) {
+	s.t.Helper()
+	var page struct {
+		Data []struct{ Timestamp time.Time }
+	}
+	s.app.get(s.t, "/api/v1/app/shop/attempt/endpoint/"+endpoint+"?limit=250", &page)
+	for _, a := range page.Data {
+		times = append(times, a.Timestamp)
+	}
+	return times
 }
 
 // TestAHeaderThatIsNoTextDoesNotHideAnAnswer: bytes outside of UTF-8 in a receiver's header, and in a platform's.
@@ -325,6 +353,77 @@ func TestOneOfManyAtOnceIsAccepted(t *testing.T) {
 	if v := s.settle(5 * time.Second); !v.OK() {
 		t.Error(v)
 	}
+}
+
+// TestOneRequestManyTimesAtOnceIsOneMessage: a push of each platform, and a publication under one Idempotency-Key, come a
+// hundred times at the same time. Each is answered as the first, and delivered once.
+func TestOneRequestManyTimesAtOnceIsOneMessage(t *testing.T) {
+	t.Parallel()
+	s := newPlainStation(t)
+	defer s.abandon()
+	ways := []proof.Way{keyed(s.around.API("keyed", "to.standard", "to-standard"))}
+	for _, w := range s.around.Ways {
+		if w.Endpoint == proof.ServiceName {
+			ways = append(ways, w)
+		}
+	}
+	var all sync.WaitGroup
+	for _, w := range ways {
+		key := "once-" + w.Name
+		payload := fmt.Appendf(nil, `{"key":%q}`, key)
+		s.ledger.Sent(key, w.Name, w.Endpoint, payload)
+		for range 100 {
+			all.Go(func() {
+				req, err := w.Request(t.Context(), key, payload)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				resp, err := s.client.Do(req)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				defer func() { _ = resp.Body.Close() }()
+				if body, err := io.ReadAll(resp.Body); err != nil || !w.Accepted(resp.StatusCode, body) {
+					t.Errorf("%s: answered %s %s, %v", w.Name, resp.Status, body, err)
+				}
+			})
+		}
+		all.Wait() // one way after another: one client may have only so many connections
+		s.ledger.Acknowledged(key)
+	}
+	// What would be delivered twice is on its way by now: one more message of each way follows it.
+	for _, w := range ways {
+		p := &proof.Producers{Ledger: s.ledger, Client: s.client}
+		p.Post(t.Context(), &w, "after-"+w.Name, false)
+	}
+	if v := s.settle(10 * time.Second); !v.OK() || v.Delivered != 2*len(ways) {
+		t.Error(v)
+	}
+	var stored struct{ Data []struct{ ID string } }
+	s.app.get(t, "/api/v1/app/"+proof.ReceivingApp+"/msg?limit=250", &stored)
+	if want := 2 * (len(ways) - 1); len(stored.Data) != want {
+		t.Errorf("%d messages are stored, want %d", len(stored.Data), want)
+	}
+}
+
+// keyed has a way of the API repeat by the header and not by the event id; then an answer that is no 202 is wrong.
+func keyed(w proof.Way) proof.Way {
+	w.Request = func(inner func(context.Context, string, []byte) (*http.Request, error)) func(context.Context, string, []byte) (*http.Request, error) {
+		return func(ctx context.Context, key string, payload []byte) (*http.Request, error) {
+			req, err := inner(ctx, key, payload)
+			if err != nil {
+				return nil, err
+			}
+			body := fmt.Appendf(nil, `{"eventType":"to.standard","payload":%s}`, payload)
+			req.Body, req.ContentLength, req.GetBody = io.NopCloser(bytes.NewReader(body)), int64(len(body)), nil
+			req.Header.Set("Idempotency-Key", key)
+			return req, nil
+		}
+	}(w.Request)
+	w.Accepted = func(status int, _ []byte) bool { return status == http.StatusAccepted }
+	return w
 }
 
 // TestAClockThatWentBack: the server before had a clock that was an hour ahead. Ids do not go back, new messages are

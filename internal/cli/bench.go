@@ -159,7 +159,7 @@ func (b *bench) start(ctx context.Context, dir string) error {
 	}
 	token := app.NewToken()
 	args := []string{"serve", "--dev", "--data", dir, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--log-level", "warn"}
-	if b.gateway, err = proof.Start(exe, args, "WAYPOST_TOKEN="+token); err != nil {
+	if b.gateway, err = proof.Start(exe, args, append(serverVariables(), "WAYPOST_TOKEN="+token)...); err != nil {
 		return err
 	}
 	public, err := b.gateway.Await(ctx, "  public  ", "/in/{door}")

@@ -119,6 +119,32 @@ func TestSIGTERMUnderLoadDrains(t *testing.T) {
 	}
 }
 
+// TestSIGTERMDuringTheStartIsAStop: at whatever moment of its start a server is told to stop, it does so in good order.
+func TestSIGTERMDuringTheStartIsAStop(t *testing.T) {
+	t.Parallel()
+	rng := rand.New(rand.NewPCG(seeded(t), 3))
+	r := newRig(t)
+	r.start("")
+	r.furnish()
+	stop := r.load("k", 5*time.Millisecond)
+	r.acknowledged(20)
+	if err := r.process.Stop(30 * time.Second); err != nil {
+		t.Fatal(err)
+	}
+	for range 12 {
+		r.launch("")
+		time.Sleep(time.Duration(rng.IntN(150)) * time.Millisecond)
+		if err := r.process.StopBy(syscall.SIGTERM, 30*time.Second); err != nil && r.process.Wait() != -1 { // -1: before it listened to signals
+			t.Errorf("%v\n%s", err, r.process.Tail())
+		}
+	}
+	r.start("")
+	stop()
+	if v := r.settle(20 * time.Second); !v.OK() || v.Repeats > 0 {
+		t.Errorf("%v\n%s", v, r.process.Tail())
+	}
+}
+
 // TestKillDuringRetriesLosesNone kills a server while everything that it has waits for its second attempt or is on it.
 func TestKillDuringRetriesLosesNone(t *testing.T) {
 	t.Parallel()
@@ -148,7 +174,7 @@ func TestASecondProcessOnOneFolderIsRefused(t *testing.T) {
 	other := newRig(t)
 	other.dir = r.dir
 	other.launch("")
-	if code := other.process.Wait(); code != 1 {
+	if code := other.exit(time.Minute); code != 1 {
 		t.Errorf("exit code %d", code)
 	}
 	said := other.process.Tail()
@@ -174,14 +200,13 @@ func TestAnErrorOfTheDiskEndsTheProcess(t *testing.T) {
 	}
 	r.start("sync-error:60")
 	stop := r.load("k", 2*time.Millisecond)
-	from := time.Now()
-	code := r.process.Wait()
-	r.ledger.Crashed(from, time.Now())
+	code := r.exit(time.Minute)
+	r.ledger.Crashed(r.born, time.Now())
 	said := r.process.Tail()
 	if code != 1 {
 		t.Errorf("exit code %d", code)
 	}
-	for _, want := range []string{"the store is broken", "input/output error", "start again to recover"} {
+	for _, want := range []string{"the store is broken", "input/output error", "start again to recover", "look at the disk"} {
 		if !strings.Contains(said, want) {
 			t.Errorf("it does not say %q:\n%s", want, said)
 		}

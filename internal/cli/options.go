@@ -60,6 +60,16 @@ func (f *serverFlags) register(fs *pflag.FlagSet) {
 	}
 }
 
+// serverVariables names what configures a server through the environment: a server that is started for a test must not
+// become the one that this machine runs otherwise.
+func serverVariables() []string {
+	fs := pflag.NewFlagSet("", pflag.ContinueOnError)
+	new(serverFlags).register(fs)
+	names := []string{"LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"}
+	fs.VisitAll(func(fl *pflag.Flag) { names = append(names, envName(fl.Name)) })
+	return names
+}
+
 // resolve fills what the command line left open from the environment and the file, and validates.
 func (f *serverFlags) resolve(cmd *cobra.Command, s Streams) error {
 	fs := cmd.Flags()

@@ -48,6 +48,7 @@ type rig struct {
 	token         string
 	flags         []string
 	process       *proof.Process
+	born          time.Time // when it was started
 	ledger        *proof.Ledger
 	around        *proof.Surroundings
 	client        *http.Client
@@ -106,6 +107,7 @@ func (r *rig) launch(faults string) {
 	r.t.Helper()
 	args := append([]string{"serve", "--dev", "--data", r.dir, "--listen", r.public, "--admin", r.admin, "--low-water", "1MiB", "--log-level", "warn"}, r.flags...)
 	var err error
+	r.born = time.Now()
 	if r.process, err = proof.Start(os.Args[0], args, asBinary+"=1", "WAYPOST_TOKEN="+r.token, testFaults+"="+faults); err != nil {
 		r.t.Fatal(err)
 	}
@@ -168,10 +170,11 @@ func (r *rig) kill() {
 // fallen waits until the process has killed itself at the point of its fault, and notes it; after the patience it is
 // killed. It says whether the point was reached.
 func (r *rig) fallen(patience time.Duration) bool {
-	from := time.Now()
+	from := r.born // it may have ended before anyone looked
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
-	for end := from.Add(patience); time.Now().Before(end); {
+	for end := time.Now().Add(patience); time.Now().Before(end); <-tick.C {
+		now := time.Now()
 		select {
 		case <-r.process.Ended():
 			code := r.process.Wait()
@@ -180,12 +183,23 @@ func (r *rig) fallen(patience time.Duration) bool {
 				r.t.Errorf("the process ended by itself with code %d:\n%s", code, r.process.Tail())
 			}
 			return true
-		case <-tick.C:
-			from = time.Now().Add(-5 * time.Millisecond) // the pipe is closed a little after the end
+		default:
+			from = now.Add(-5 * time.Millisecond) // the pipe is closed a little after the end
 		}
 	}
 	r.kill()
 	return false
+}
+
+// exit waits until the process has ended by itself and returns its code.
+func (r *rig) exit(patience time.Duration) int {
+	r.t.Helper()
+	select {
+	case <-r.process.Ended():
+	case <-time.After(patience):
+		r.t.Fatalf("it still runs:\n%s", r.process.Tail())
+	}
+	return r.process.Wait()
 }
 
 // load starts the load by every way; the func ends it.

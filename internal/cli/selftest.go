@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/waypost/waypost/internal/app"
 	"github.com/waypost/waypost/internal/proof"
@@ -83,7 +84,8 @@ machine again, and compare with --check. Only this is a certificate for the disk
 		},
 	}
 	fs := cmd.Flags()
-	fs.StringVar(&t.data, "data", "waypost-data", "data `FOLDER`, or any folder of the disk that is to be tested (also WAYPOST_DATA)")
+	fs.StringVar(&t.data, "data", "waypost-data", "data `FOLDER`, or any folder of the disk that is to be tested (also WAYPOST_DATA); "+
+		"while there is none, the working folder, where it would be made")
 	fs.Var(size{&t.low}, "low-water", "the server's low-water mark")
 	fs.BoolVar(&t.asJSON, "json", false, "print the result as JSON")
 	fs.BoolVar(&t.powerCut, "power-cut", false, "cut the power of a file system with a server under load on it (Linux, root)")
@@ -97,32 +99,16 @@ machine again, and compare with --check. Only this is a certificate for the disk
 	return cmd
 }
 
+// resolve refuses what makes no sense and fills what the command line left open.
 func (t *selftest) resolve(cmd *cobra.Command, seed string) error {
-	kinds := 0
-	for _, chosen := range []bool{t.powerCut, t.witness != "", t.check != ""} {
-		if chosen {
-			kinds++
-		}
-	}
 	fs := cmd.Flags()
-	switch {
-	case kinds > 1:
-		return misused("--power-cut, --witness and --check are three different tests: choose one")
-	case t.cuts < 1 || t.cuts > maxCuts:
-		return misused("--cuts is 1 to %d", maxCuts)
-	case fs.Changed("cuts") && !t.powerCut, fs.Changed("seed") && !t.powerCut:
-		return misused("--cuts and --seed are for --power-cut")
-	case fs.Changed("for") && t.witness == "":
-		return misused("--for is for --witness")
-	case t.lasts <= 0:
-		return misused("--for must be longer than nothing")
-	case fs.Changed("server") && t.check == "":
-		return misused("--server is for --check: the tests start servers of their own")
+	if err := t.refuse(fs); err != nil {
+		return err
 	}
-	if v, ok := t.s.Env("WAYPOST_DATA"); ok && !fs.Changed("data") {
-		t.data = v
+	if err := t.findData(fs.Changed("data")); err != nil {
+		return err
 	}
-	if v, ok := t.s.Env("WAYPOST_SEED"); ok && !fs.Changed("seed") {
+	if v, ok := t.s.Env("WAYPOST_SEED"); ok && !fs.Changed("seed") && t.powerCut {
 		seed = v
 	}
 	if seed == "" {
@@ -134,6 +120,53 @@ func (t *selftest) resolve(cmd *cobra.Command, seed string) error {
 	var err error
 	if t.seed, err = strconv.ParseUint(seed, 10, 64); err != nil {
 		return misused("--seed is a number from 0 to %d", uint64(1<<64-1))
+	}
+	return nil
+}
+
+// refuse names what is wrong with the flags.
+func (t *selftest) refuse(fs *pflag.FlagSet) error {
+	for _, name := range []string{"data", "witness", "check", "server"} {
+		if fs.Changed(name) && fs.Lookup(name).Value.String() == "" {
+			return misused("--%s is empty: is a variable not set?", name)
+		}
+	}
+	kinds := 0
+	for _, chosen := range []bool{t.powerCut, t.witness != "", t.check != ""} {
+		if chosen {
+			kinds++
+		}
+	}
+	switch {
+	case kinds > 1:
+		return misused("--power-cut, --witness and --check are three different tests: choose one")
+	case t.cuts < 1 || t.cuts > maxCuts:
+		return misused("--cuts is 1 to %d", maxCuts)
+	case (fs.Changed("cuts") || fs.Changed("seed")) && !t.powerCut:
+		return misused("--cuts and --seed are for --power-cut")
+	case fs.Changed("for") && t.witness == "":
+		return misused("--for is for --witness")
+	case t.lasts <= 0:
+		return misused("--for must be longer than nothing")
+	case fs.Changed("server") && t.check == "":
+		return misused("--server is for --check: the tests start servers of their own")
+	}
+	return nil
+}
+
+// findData looks for the folder where the flag did not say.
+func (t *selftest) findData(said bool) error {
+	if said {
+		return nil
+	}
+	if v, ok := t.s.Env("WAYPOST_DATA"); ok {
+		if t.data = v; v == "" {
+			return misused("WAYPOST_DATA is empty: name the data folder, or unset it")
+		}
+		return nil
+	}
+	if _, err := os.Stat(t.data); errors.Is(err, os.ErrNotExist) && t.witness == "" && t.check == "" {
+		t.data = "." // where the server would make it
 	}
 	return nil
 }
@@ -197,6 +230,11 @@ func (t *selftest) scratch() (dir string, remove func() error, err error) {
 	return dir, remove, nil
 }
 
+// stopped ends a test that was interrupted.
+func stopped() error {
+	return failed(errors.New("the test was stopped before its end: nothing was found out"), "")
+}
+
 // lookReport is the result of the test without flags.
 type lookReport struct {
 	heading
@@ -214,15 +252,24 @@ func (t *selftest) runLook(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, remove()) }()
 	r := lookReport{heading: t.heading("what can be seen of the disk"), Commits: watchedCommits}
-	if r.Disk, err = proof.CheckDisk(ctx, dir, uint64(t.low)); err != nil {
+	if r.Disk, err = proof.CheckDisk(ctx, dir, uint64(t.low)); ctx.Err() != nil {
+		return stopped()
+	}
+	if err != nil {
 		return failed(err, "")
 	}
 	r.Findings = append(r.Findings, r.commits(ctx, filepath.Join(dir, "store")))
+	if ctx.Err() != nil {
+		return stopped()
+	}
 	worst := proof.Worst(r.Findings)
 	r.Verdict = map[proof.Grade]string{
 		proof.Fine: "fit for a store", proof.Warning: "fit for a store; mind the warnings", proof.Bad: "NOT fit for a store",
 	}[worst]
 	r.Proves = "that the store works on this disk, and that it calls fsync, and fsync returns, before a commit is answered."
+	if r.Synced != r.Commits {
+		r.Proves = "that a store on this disk would lose messages."
+	}
 	r.ProvesNot = "that what was synced is there after a crash. For a stop of the kernel: --power-cut; for a loss of power with this very disk: --witness."
 	var rows [][2]string
 	for _, f := range r.Findings {

@@ -39,6 +39,11 @@ func TestSelftestRefusals(t *testing.T) {
 		{"no cuts", []string{"--power-cut", "--cuts", "0"}, nil, 2, "--cuts"},
 		{"too many cuts", []string{"--power-cut", "--cuts", "101"}, nil, 2, "--cuts"},
 		{"cuts without --power-cut", []string{"--cuts", "3"}, nil, 2, "--power-cut"},
+		{"a witness whose name is empty", []string{"--data", dir, "--witness", ""}, nil, 2, "--witness is empty"},
+		{"a log whose name is empty", []string{"--data", dir, "--check", ""}, nil, 2, "--check is empty"},
+		{"a folder whose name is empty", []string{"--data", ""}, nil, 2, "--data is empty"},
+		{"a folder of the environment whose name is empty", nil, map[string]string{"WAYPOST_DATA": ""}, 2, "WAYPOST_DATA is empty"},
+		{"less room than a server needs", []string{"--data", dir, "--witness", "127.0.0.1:1", "--low-water", "1048576GiB"}, nil, 1, "nothing to witness"},
 		{"a seed that is no number", []string{"--power-cut", "--seed", "x"}, nil, 2, "--seed"},
 		{"a seed of the environment that is no number", []string{"--power-cut"}, map[string]string{"WAYPOST_SEED": "x"}, 2, "--seed"},
 		{"a time without --witness", []string{"--for", "1m"}, nil, 2, "--witness"},
@@ -120,6 +125,26 @@ func TestSelftestBesideARunningServerLeavesNothingAndTouchesNothing(t *testing.T
 	}
 }
 
+// Who has just built the program has no data folder yet, and may have a seed for other suites in the environment.
+func TestSelftestWithoutADataFolderLooksWhereItWouldBe(t *testing.T) {
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(dir)
+	for _, want := range []string{dir, filepath.Join(dir, "waypost-data")} {
+		_, out, errs := command(t, "", map[string]string{"WAYPOST_SEED": "x"}, "selftest", "--json", "--low-water", "1MiB")
+		var r struct{ Data string }
+		if err := json.Unmarshal([]byte(out), &r); err != nil || r.Data != want {
+			t.Errorf("looked at %q, want %q (%v, %s)", r.Data, want, err, errs)
+		}
+		if left := names(t, want); left != "" {
+			t.Errorf("left behind: %s", left)
+		}
+		_ = os.Mkdir("waypost-data", 0o700)
+	}
+}
+
 // names lists a folder.
 func names(t *testing.T, dir string) string {
 	t.Helper()
@@ -183,6 +208,7 @@ func TestWhatAWitnessSawIsFoundAgainAfterAKill(t *testing.T) {
 	head, rest, _ := strings.Cut(string(log), "\n")
 	first, more, _ := strings.Cut(rest, "\n")
 	rebooted := strings.Replace(head, `"boot":"`, `"boot":"another-`, 1)
+	unplugged := strings.Replace(more, proof.EndedAlive, proof.EndedTorn, 1)
 
 	check := func(t *testing.T, lines ...string) (int, checked) {
 		t.Helper()
@@ -201,7 +227,7 @@ func TestWhatAWitnessSawIsFoundAgainAfterAKill(t *testing.T) {
 	t.Run("everything is there, and a kill is no certificate", func(t *testing.T) {
 		code, r := check(t, head, first, more)
 		t.Logf("%d witnessed, %d stored, %d lost", r.Acknowledged, r.Stored, len(r.Lost))
-		if code != 0 || r.Acknowledged == 0 || r.Stored < r.Acknowledged || len(r.Lost)+len(r.Altered) > 0 || r.Cert || r.End != proof.EndedTorn {
+		if code != 0 || r.Acknowledged == 0 || r.Stored < r.Acknowledged || len(r.Lost)+len(r.Altered) > 0 || r.Cert || r.End != proof.EndedAlive {
 			t.Errorf("code %d, %+v", code, r)
 		}
 	})
@@ -223,12 +249,17 @@ func TestWhatAWitnessSawIsFoundAgainAfterAKill(t *testing.T) {
 		if proof.BootID() == "" {
 			t.Skip("this system does not tell one start of the machine from another")
 		}
-		if code, r := check(t, rebooted, first, more); code != 0 || !r.Cert || r.Restarted != "yes" {
+		if code, r := check(t, rebooted, first, unplugged); code != 0 || !r.Cert || r.Restarted != "yes" {
+			t.Errorf("code %d, %+v", code, r)
+		}
+	})
+	t.Run("a program that was killed before its machine went down is no certificate", func(t *testing.T) {
+		if code, r := check(t, rebooted, first, more); code != 0 || r.Cert {
 			t.Errorf("code %d, %+v", code, r)
 		}
 	})
 	t.Run("a run that had ended in good order is no certificate", func(t *testing.T) {
-		if code, r := check(t, rebooted, strings.Replace(first+"\n"+more, proof.EndedTorn, proof.EndedWell, 1)); code != 0 || r.Cert {
+		if code, r := check(t, rebooted, strings.Replace(first+"\n"+more, proof.EndedAlive, proof.EndedWell, 1)); code != 0 || r.Cert {
 			t.Errorf("code %d, %+v", code, r)
 		}
 	})
@@ -240,7 +271,7 @@ func TestWhatAWitnessSawIsFoundAgainAfterAKill(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(folders[0], endedFile), nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if code, r := check(t, rebooted, first, more); code != 0 || r.Cert {
+		if code, r := check(t, rebooted, first, unplugged); code != 0 || r.Cert {
 			t.Errorf("code %d, %+v", code, r)
 		}
 	})
@@ -291,7 +322,12 @@ func TestPowerCutsLoseNothing(t *testing.T) {
 	if long() {
 		cuts = "50"
 	}
-	code, r := cutPower(t, t.TempDir(), nil, "--cuts", cuts)
+	// What configures this machine's server is in the environment, and must not reach the test's.
+	config := filepath.Join(t.TempDir(), "waypost.yaml")
+	if err := os.WriteFile(config, []byte("listen: 127.0.0.1:1\napplications:\n- uid: "+trialApp+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	code, r := cutPower(t, t.TempDir(), []string{"WAYPOST_CONFIG=" + config, "WAYPOST_MAIN_KEY=none", "LISTEN_FDS=1"}, "--cuts", cuts)
 	t.Logf("%d cuts, seed %d: %d acknowledged, %d lost, %d duplicates of at most %d; control: %+v", len(r.Cuts), r.Seed, r.Load.Acknowledged, r.Lost, r.Load.Repeats, r.DuplicatesMax, r.Control)
 	if code != 0 || !r.OK || r.Lost != 0 || r.Load.Acknowledged == 0 || !r.Control.OK() || r.Fsync.Count == 0 || r.Version != Version {
 		t.Errorf("code %d: %s; repeat it with WAYPOST_SEED=%d", code, r.Verdict, r.Seed)
@@ -322,27 +358,74 @@ func TestPowerCutsFindAStoreThat(t *testing.T) {
 	}
 }
 
-func TestAnInterruptedPowerCutLeavesNothing(t *testing.T) {
-	t.Parallel()
+// amidCuts starts a --power-cut and returns when it has made the first of many cuts.
+func amidCuts(t *testing.T, data string) *proof.Process {
+	t.Helper()
 	if err := proof.CanCut(); err != nil {
 		t.Skipf("no simulated power cut: %v", err)
 	}
-	data := t.TempDir()
 	p, err := proof.Start(os.Args[0], []string{"selftest", "--power-cut", "--cuts", "50", "--data", data}, asBinary+"=1")
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { _ = p.Kill() })
 	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 	defer cancel()
 	if _, err := p.Await(ctx, "cut 1 of 50 ", ""); err != nil {
 		_ = p.Kill()
-		t.Skipf("no simulated power cut: %v", err)
+		if p.Wait() == 4 {
+			t.Skipf("no simulated power cut: %v", err)
+		}
+		t.Fatal(err)
 	}
-	if err := p.Stop(60 * time.Second); err == nil {
-		t.Error("a test that was interrupted ended as if it were done")
+	return p
+}
+
+// mounts lists what is mounted below a folder.
+func mounts(t *testing.T, dir string) (list []string) {
+	t.Helper()
+	table, err := os.ReadFile("/proc/self/mounts")
+	if err != nil {
+		t.Fatal(err)
 	}
-	if left := names(t, data); left != "" {
-		t.Errorf("left behind: %s\n%s", left, p.Tail())
+	for line := range strings.SplitSeq(string(table), "\n") {
+		if strings.Contains(line, " "+dir+"/") {
+			list = append(list, line)
+		}
+	}
+	return list
+}
+
+func TestAnInterruptedPowerCutLeavesNothing(t *testing.T) {
+	t.Parallel()
+	data := t.TempDir()
+	p := amidCuts(t, data)
+	if len(mounts(t, data)) == 0 {
+		t.Error("nothing was mounted: this test sees nothing")
+	}
+	if err := p.Stop(60 * time.Second); p.Wait() != 1 || !strings.Contains(p.Tail(), "stopped before its end") {
+		t.Errorf("it ended with %v:\n%s", err, p.Tail())
+	}
+	if left := names(t, data); left != "" || len(mounts(t, data)) > 0 {
+		t.Errorf("left behind: %s, mounted %q\n%s", left, mounts(t, data), p.Tail())
+	}
+}
+
+// The test itself may be killed. Its server lives on then, on file systems that are still mounted.
+func TestWhatAKilledPowerCutLeavesGoesWithTheNextTest(t *testing.T) {
+	t.Parallel()
+	data := t.TempDir()
+	if err := amidCuts(t, data).Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if names(t, data) == "" {
+		t.Error("nothing was left: this test sees nothing")
+	}
+	if code, _, errs := command(t, "", nil, "selftest", "--data", data, "--low-water", "1MiB"); code != 0 && code != 3 {
+		t.Errorf("code %d: %s", code, errs)
+	}
+	if left := names(t, data); left != "" || len(mounts(t, data)) > 0 {
+		t.Errorf("left behind: %s, mounted %q", left, mounts(t, data))
 	}
 }
 

@@ -84,6 +84,9 @@ func (t *selftest) runCuts(ctx context.Context) (err error) {
 	// In this order whatever happens, Ctrl-C included: the server, the file system, the folder.
 	defer func() { err = errors.Join(err, remove()) }()
 	disk, err := proof.CheckDisk(ctx, dir, uint64(t.low))
+	if ctx.Err() != nil {
+		return stopped()
+	}
 	if err != nil {
 		return failed(err, "")
 	}
@@ -92,6 +95,9 @@ func (t *selftest) runCuts(ctx context.Context) (err error) {
 		return failed(fmt.Errorf("%d MiB are free in %s; the test needs %d MiB", free>>20, t.data, cutFree>>20), "make room, or name a folder of another disk with --data")
 	}
 	if c.image, err = proof.NewImage(ctx, dir, cutImage+int64(t.cuts)*cutEach); err != nil {
+		if ctx.Err() != nil {
+			return stopped()
+		}
 		if errors.Is(err, proof.ErrNotHere) {
 			return notHere(err)
 		}
@@ -100,6 +106,9 @@ func (t *selftest) runCuts(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, c.image.Close()) }()
 	defer func() { err = errors.Join(err, c.stop()) }()
 	if err := c.run(ctx); err != nil {
+		if ctx.Err() != nil {
+			return stopped()
+		}
 		if errors.Is(err, proof.ErrNotHere) {
 			return notHere(err)
 		}
@@ -175,7 +184,7 @@ func (c *cutRun) start(ctx context.Context) (time.Duration, error) {
 	began := time.Now()
 	args := []string{"serve", "--dev", "--data", filepath.Join(c.image.Mount, "data"), "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0",
 		"--low-water", cutLowWater, "--log-level", "warn"}
-	p, err := proof.Start(c.exe, args, "WAYPOST_TOKEN="+c.trial.token)
+	p, err := proof.Start(c.exe, args, append(serverVariables(), "WAYPOST_TOKEN="+c.trial.token)...)
 	if err != nil {
 		return 0, err
 	}

@@ -63,7 +63,7 @@ func newTrial(prefix string) (*trial, error) {
 		return nil, err
 	}
 	t.sink = "http://" + l.Addr().String()
-	t.receiver = &http.Server{Handler: t.ledger.Receiver(trialEndpoint, firstsFail), ReadHeaderTimeout: 5 * time.Second}
+	t.receiver = proof.NewServer(t.ledger.Receiver(trialEndpoint, firstsFail))
 	go func() { _ = t.receiver.Serve(l) }() // ends with Close
 	t.pushers = &proof.Pushers{
 		Ledger: t.ledger, Each: trialPushers, Prefix: prefix,

@@ -50,7 +50,7 @@ secret; nothing is asked of the caller, so listen on a private network and only 
 					shown = time.Now()
 					fmt.Fprintf(s.Err, "%d acknowledgements\n", n)
 				}
-			})
+			}, func(caller net.Addr, why error) { fmt.Fprintf(s.Err, "turned away %s: %v\n", caller, why) })
 			if err != nil && !errors.Is(err, context.Canceled) {
 				return failed(err, "")
 			}
@@ -79,6 +79,10 @@ func (t *selftest) runWitnessed(ctx context.Context) (err error) {
 	if err = errors.Join(err, remove()); err != nil {
 		return failed(err, "")
 	}
+	if free := disk.Volume.Free; disk.Volume.Type != "" && free < uint64(t.low) {
+		return failed(fmt.Errorf("%d MiB are free in %s, and below %d MiB a server takes no new message: there would be nothing to witness",
+			free>>20, t.data, t.low>>20), "make room, or lower --low-water")
+	}
 	run := strings.ToLower(crand.Text()[:10])
 	folder := filepath.Join(t.data, witnessFolder+run)
 	host, _ := os.Hostname() // only shown
@@ -93,9 +97,7 @@ func (t *selftest) runWitnessed(ctx context.Context) (err error) {
 	defer cancel()
 	count, err := t.underLoad(ctx, folder, run, call)
 	err = errors.Join(err, call.Close())
-	if e := os.WriteFile(filepath.Join(folder, endedFile), nil, 0o600); e != nil {
-		err = errors.Join(err, e)
-	}
+	err = errors.Join(err, proof.Mark(filepath.Join(folder, endedFile))) // synced: the plug may be pulled now
 	if err != nil {
 		return failed(fmt.Errorf("the run ended by itself and certifies nothing: %w", err), "remove "+folder)
 	}
@@ -176,7 +178,7 @@ func (t *selftest) runCheck(ctx context.Context) error {
 	}
 	r.Lost, r.Altered = stored.Missing(said.Acknowledged)
 	_, err = os.Stat(filepath.Join(t.data, h.Folder, endedFile))
-	r.judge(t.server != "", err == nil || said.End == proof.EndedWell)
+	r.judge(t.server != "", err == nil || said.End == proof.EndedWell || said.End == proof.EndedAlive)
 	rows := [][2]string{
 		{"run", fmt.Sprintf("%s on %s, waypost %s, %s", r.Run, r.RunHost, r.RunVersion, r.Started.Format(time.RFC3339))},
 		{"file system", fmt.Sprintf("%s on %s, from %s (%s)", h.Disk.Type, h.Disk.Mount, h.Disk.Device, strings.Join(h.Disk.Options, ","))},
@@ -212,7 +214,8 @@ func (t *selftest) stored(ctx context.Context, h proof.Hello) (proof.Stored, err
 	}
 	stored := proof.Stored{}
 	if err := app.StoredPayloads(ctx, app.Options{Data: folder}, trialApp, stored.See); err != nil {
-		return nil, failed(fmt.Errorf("read the run's store: %w", err), "")
+		return nil, failed(fmt.Errorf("read the run's store: %w", err),
+			"when nobody else uses it and this user may read it, the disk has damaged it: that is no certificate")
 	}
 	return stored, nil
 }
@@ -243,8 +246,8 @@ func (r *checkReport) judge(remote, ended bool) {
 		r.Verdict = "every witnessed acknowledgement is in the store; no certificate, since the machine was not restarted (or does not tell)"
 		r.Proves = "what survives when the process is killed. That is no test of the disk."
 	case ended:
-		r.Verdict = "every witnessed acknowledgement is in the store; no certificate, since the run had ended by itself before"
-		r.Proves = "that a stop and a restart lose nothing. That is no test of the disk."
+		r.Verdict = "every witnessed acknowledgement is in the store; no certificate, since the run had ended before the machine went down"
+		r.Proves = "that a stop or a kill and a restart lose nothing. That is no test of the disk."
 	default:
 		r.Certificate = true
 		r.Verdict = "CERTIFICATE: every witnessed acknowledgement is in the store after the machine went down"

@@ -31,6 +31,9 @@ first start: the token is printed once, the key is kept in the data folder.`,
 			switch {
 			case errors.As(err, &config):
 				return &exitError{code: 2, err: fmt.Errorf("%s: %w", f.config, err)}
+			case errors.Is(err, app.ErrStoreBroken):
+				return failed(err, "look at the disk and at the kernel's messages (dmesg), then start it again: "+
+					"it recovers what it had acknowledged from the disk")
 			case err != nil:
 				return failed(err, "")
 			}

@@ -52,6 +52,7 @@ func (e *Engine) fly(f *flight) (next *flight) {
 	if !e.begin(f, m) {
 		return nil
 	}
+	e.trace(f, m, r.Header)
 	if ruled == nil {
 		ruled = e.attempt(ctx, f, r)
 	}
@@ -61,6 +62,20 @@ func (e *Engine) fly(f *flight) (next *flight) {
 		return nil
 	}
 	return e.landed(f, m, e.judged(f, m, ruled))
+}
+
+// trace begins the span of an attempt, and puts its name into the headers of a request in the standard dialect.
+func (e *Engine) trace(f *flight, m *hook.Message, h http.Header) {
+	if e.o.Trace == nil {
+		return
+	}
+	name := f.target.Endpoint.Dialect
+	traceparent, end := e.o.Trace(m, f.Work, name)
+	f.traced = end
+	if name == standardName && h != nil {
+		deleteHeader(h, "tracestate") // of the platform's request: it belongs to its own traceparent
+		replaceHeader(h, "traceparent", traceparent)
+	}
 }
 
 // message returns the job's message: from memory on its first attempt, else from the store. One that is gone is marked as
@@ -78,7 +93,7 @@ func (e *Engine) message(ctx context.Context, f *flight) (*hook.Message, error) 
 
 // withdrawExpired cancels what can never be sent, because its message has no content any more.
 func (e *Engine) withdrawExpired(ctx context.Context, f *flight) error {
-	_, err := e.o.Store.Cancel(ctx, f.Delivery.App, f.Delivery.Message, f.Delivery.Endpoint, time.Now())
+	_, err := e.o.Store.Cancel(ctx, f.Delivery.App, f.Delivery.Message, f.Delivery.Endpoint, e.o.Clock.Now())
 	return err
 }
 
@@ -89,7 +104,7 @@ func (e *Engine) prepare(ctx context.Context, f *flight, m *hook.Message) (r egr
 	if f.target.problem != "" {
 		return r, &ruling{verdict: hook.Retry, reason: f.target.problem}
 	}
-	r, err := e.request(ctx, f.target, m, time.Now())
+	r, err := e.request(ctx, f.target, m, e.o.Clock.Now())
 	if own := (*dialect.Error)(nil); errors.As(err, &own) && own.Reason == dialect.ReasonMalformed {
 		return r, &ruling{verdict: hook.Refuse, reason: err.Error()}
 	}
@@ -109,8 +124,9 @@ func (e *Engine) begin(f *flight, m *hook.Message) bool {
 	l := f.lane
 	may := f.gen == l.gen && l.hand[f.key()] == f && e.phase == started && e.broken == nil
 	if may {
-		f.at = time.Now()
-		f.rates.begin(f.at)
+		// Under the lock, so that the time of no attempt is after that of the call which forbade it.
+		f.at, f.began = e.o.Clock.Now(), e.o.Clock.Steady()
+		f.rates.begin(f.began)
 	}
 	l.receives = l.receives || m.Source != 0
 	f.spared = l.receives || f.target.receives
@@ -125,7 +141,7 @@ func (e *Engine) begin(f *flight, m *hook.Message) bool {
 func (e *Engine) attempt(ctx context.Context, f *flight, r egress.Request) (ruled *ruling) {
 	defer e.survive(f, &ruled)
 	t := f.target
-	ctx, cancel := context.WithDeadline(ctx, f.at.Add(t.timeout))
+	ctx, cancel := context.WithTimeout(ctx, t.timeout)
 	defer cancel()
 	resp, err := t.send(ctx, r)
 	e.o.Faults.At("after-send")
@@ -140,7 +156,7 @@ func (e *Engine) attempt(ctx context.Context, f *flight, r egress.Request) (rule
 	v := t.dialect.Judge(t.settings, dialect.Response{Status: resp.Status, Header: resp.Header, Body: resp.Body, Truncated: resp.Truncated})
 	ruled.verdict, ruled.reason = t.verdict(v.Kind, f.spared), v.Reason
 	if t.policy.RetryAfter {
-		ruled.retryAfter = retryAfter(resp.Header, time.Now())
+		ruled.retryAfter = retryAfter(resp.Header, e.o.Clock.Now())
 	}
 	return ruled
 }
@@ -172,7 +188,7 @@ func (t *target) verdict(k dialect.Kind, spared bool) hook.Verdict {
 
 // judged makes the record of an attempt. The next one counts from now.
 func (e *Engine) judged(f *flight, m *hook.Message, r *ruling) *outcome {
-	now := time.Now()
+	now := e.o.Clock.Steady()
 	t := f.target
 	schedule := t.schedule
 	if m.Source != 0 && t.patient != nil {
@@ -186,16 +202,20 @@ func (e *Engine) judged(f *flight, m *hook.Message, r *ruling) *outcome {
 	o.exhausted = f.Trigger == hook.Scheduled && r.verdict == hook.Retry && f.Delivery.State == hook.Pending && d.State == hook.Failed
 	o.Outcome = hook.Outcome{Delivery: d, Resend: f.Resend, Attempt: hook.Attempt{ // its id is given by landed
 		App: f.Delivery.App, Message: f.Delivery.Message, Endpoint: f.Delivery.Endpoint, EventType: m.EventType,
-		URL: t.shown, Trigger: f.Trigger, At: f.at, Duration: now.Sub(f.at),
+		URL: t.shown, Trigger: f.Trigger, At: f.at, Duration: now.Sub(f.began),
 		Status: r.status, Verdict: r.verdict, Reason: clip(r.reason), Response: r.response,
 	}}
 	if f.Trigger == hook.Scheduled {
-		o.Attempt.N, o.Attempt.NextAt = d.Attempts, d.NextAt
+		o.Attempt.N, o.Attempt.NextAt = d.Attempts, e.o.Clock.Wall(d.NextAt)
 	}
-	e.o.Observe(Event{
+	event := Event{
 		Dialect: t.Endpoint.Dialect, Trigger: f.Trigger, Verdict: r.verdict, State: d.State, Status: r.status, Failure: r.failure,
-		Duration: o.Attempt.Duration, Late: max(f.at.Sub(f.Delivery.NextAt), 0),
-	})
+		Duration: o.Attempt.Duration, Late: max(f.began.Sub(f.Delivery.NextAt), 0),
+	}
+	e.o.Observe(event)
+	if f.traced != nil {
+		f.traced(event)
+	}
 	return o
 }
 
@@ -244,14 +264,14 @@ func retryAfter(h http.Header, now time.Time) time.Duration {
 
 // landed hands an outcome to the recorder, and returns the next job for the goroutine that made the attempt.
 func (e *Engine) landed(f *flight, m *hook.Message, o *outcome) (next *flight) {
-	now := time.Now()
+	now := e.o.Clock.Steady()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	l := f.lane
 	e.land(f)
 	// Ids are given in the order in which attempts are recorded: who has read one finds no lower one later.
-	o.Attempt.ID = hook.NewID[hook.AttemptID](e.o.IDs, now)
-	o.Events = e.notices(f, m, &o.Outcome, now)
+	o.Attempt.ID = hook.NewID[hook.AttemptID](e.o.IDs, e.o.Clock.Now())
+	o.Events = e.notices(f, m, &o.Outcome)
 	o.Health = e.health(l, f.target, o, now)
 	if o.Attempt.Verdict == hook.Success && f.Trigger == hook.Manual {
 		o.withdraws = e.withdraw(l, f.scheduled())

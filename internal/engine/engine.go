@@ -35,8 +35,13 @@ type Options struct {
 	// Senders deliver to URLs whose scheme is a key of the map. Every other URL goes through Egress.
 	Senders map[string]Sender
 
+	Clock   *hook.Clock  // Steady is the time of all schedules; nil = a new one
 	Log     *slog.Logger // nil = none
 	Observe func(Event)  // told of every judged attempt, must be quick; nil = nobody listens
+	// Trace begins the span of an attempt, which end ends. traceparent is sent to endpoints of the standard dialect; the requests of
+	// platform dialects are theirs byte for byte. nil = nobody traces.
+	Trace func(m *hook.Message, w hook.Work, dialect string) (traceparent string, end func(Event))
+
 	Broken  func(error)  // told once, by a goroutine of its own, when the store is broken; nil = nobody listens
 
 	Workers     int // requests in flight that are shared evenly between endpoints; 0 = 256
@@ -81,6 +86,9 @@ type Event struct {
 func (o Options) withDefaults() Options {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Clock == nil {
+		o.Clock = hook.NewClock(nil, nil)
 	}
 	if o.Observe == nil {
 		o.Observe = func(Event) {}
@@ -197,7 +205,7 @@ func (e *Engine) Start(ctx context.Context) error {
 		return nil
 	}
 	e.phase = started
-	now := time.Now()
+	now := e.o.Clock.Steady()
 	for _, p := range pending {
 		e.lane(p.Endpoint).dueAt(p.NextAt)
 	}
@@ -226,7 +234,7 @@ func (e *Engine) Changed(c store.Change) {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	now := time.Now()
+	now := e.o.Clock.Steady()
 	if c.Config {
 		e.reconfigure(c.Endpoint, now)
 	}

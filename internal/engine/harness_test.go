@@ -98,9 +98,12 @@ func (w *world) open() {
 	w.must(err)
 	w.ids = hook.NewGenerator(1, highest)
 	o := w.o
-	if f, ok := o.Store.(*flaky); ok {
-		f.Store = w.db
-	} else {
+	switch s := o.Store.(type) {
+	case *flaky:
+		s.Store = w.db
+	case *between:
+		s.Store = w.db
+	default:
 		o.Store = w.db
 	}
 	o.IDs = w.ids

@@ -47,7 +47,7 @@ func (b *breaker) succeeded() { *b = breaker{} }
 func (e *Engine) health(l *lane, t *target, o *outcome, now time.Time) *hook.EndpointHealth {
 	v := o.Attempt.Verdict
 	if v == hook.Retry {
-		if wait := l.failed(o.Attempt.At, now, e.o.BreakAfter); t.policy.Breaker && wait > 0 {
+		if wait := l.failed(o.flight.began, now, e.o.BreakAfter); t.policy.Breaker && wait > 0 {
 			l.pause = now.Add(wait)
 		}
 		if !t.policy.Breaker {
@@ -57,36 +57,37 @@ func (e *Engine) health(l *lane, t *target, o *outcome, now time.Time) *hook.End
 		l.succeeded() // somebody answers there, if only to refuse
 		l.proven = true
 	}
-	since := t.failingSince
+	// A clock that was just set ahead must not make a short trouble a long one.
+	sure, since := e.o.Clock.Sure(2*e.o.DisableAfter), t.failingSince
 	switch {
 	case v == hook.Success && !since.IsZero():
 		t.failingSince = time.Time{}
 		return &hook.EndpointHealth{}
 	case v == hook.Gone:
-		return e.disable(l, t, now, "the endpoint said that it is gone: "+o.Attempt.Reason)
+		return e.disable(l, t, "the endpoint said that it is gone: "+o.Attempt.Reason)
 	case !o.exhausted:
 		return nil
-	case since.IsZero() || now.Sub(since) > 2*e.o.DisableAfter:
+	case since.IsZero() || sure.Sub(since) > 2*e.o.DisableAfter:
 		// What failed so long ago and never since is not the same trouble.
-		t.failingSince = now
-		return &hook.EndpointHealth{FailingSince: now}
-	case t.policy.AutoDisable && !o.flight.spared && now.Sub(since) >= e.o.DisableAfter:
-		return e.disable(l, t, now, "messages have run out of attempts since "+since.UTC().Format(time.RFC3339)+" without one success")
+		t.failingSince = sure
+		return &hook.EndpointHealth{FailingSince: sure}
+	case t.policy.AutoDisable && !o.flight.spared && sure.Sub(since) >= e.o.DisableAfter:
+		return e.disable(l, t, "messages have run out of attempts since "+since.UTC().Format(time.RFC3339)+" without one success")
 	}
 	return nil
 }
 
 // disable stops an endpoint here at once; the record of the attempt does it for good.
-func (e *Engine) disable(l *lane, t *target, now time.Time, reason string) *hook.EndpointHealth {
+func (e *Engine) disable(l *lane, t *target, reason string) *hook.EndpointHealth {
 	l.asleep = true
 	e.clearQueue(l)
 	h := &hook.EndpointHealth{FailingSince: t.failingSince, Disable: true, Reason: reason}
 	if t.Endpoint.App != hook.Operational {
 		since := t.failingSince
 		if since.IsZero() {
-			since = now
+			since = e.o.Clock.Now()
 		}
-		h.Events = []hook.Accept{e.notice(t, now).Disabled(&t.Endpoint, since)}
+		h.Events = []hook.Accept{e.notice(t).Disabled(&t.Endpoint, since)}
 	}
 	return h
 }

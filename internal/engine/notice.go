@@ -1,8 +1,6 @@
 package engine
 
 import (
-	"time"
-
 	"github.com/waypost/waypost/internal/hook"
 )
 
@@ -13,7 +11,7 @@ const failingAfter = 4
 // notices are what the operator is told of an attempt. Every delivery that comes to be failing or exhausted is told, and
 // every one of which that was told is told again when it is delivered after all. What becomes of the operator's own messages
 // is not told. The lock is held.
-func (e *Engine) notices(f *flight, m *hook.Message, o *hook.Outcome, now time.Time) []hook.Accept {
+func (e *Engine) notices(f *flight, m *hook.Message, o *hook.Outcome) []hook.Accept {
 	was, is := &f.Delivery, &o.Delivery
 	told := ""
 	switch {
@@ -35,7 +33,7 @@ func (e *Engine) notices(f *flight, m *hook.Message, o *hook.Outcome, now time.T
 		f.told = true
 		f.lane.tell(was.Message)
 	}
-	return []hook.Accept{e.notice(f.target, now).Attempt(told, m, &o.Attempt)}
+	return []hook.Accept{e.notice(f.target).Attempt(told, m, &o.Attempt)}
 }
 
 // tell notes for the resends of a message that are in hand that the operator was told of it: what was read of its delivery
@@ -54,6 +52,7 @@ func (l *lane) tell(m hook.MessageID) {
 }
 
 // notice begins a message that tells the operator of an endpoint.
-func (e *Engine) notice(t *target, now time.Time) hook.Notice {
-	return hook.Notice{ID: hook.NewID[hook.MessageID](e.o.IDs, now), Now: now, AppUID: t.appUID}
+func (e *Engine) notice(t *target) hook.Notice {
+	now := e.o.Clock.Now()
+	return hook.Notice{ID: hook.NewID[hook.MessageID](e.o.IDs, now), Now: now, Due: e.o.Clock.Steady(), AppUID: t.appUID}
 }

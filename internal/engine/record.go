@@ -62,7 +62,7 @@ func (e *Engine) record() {
 func (e *Engine) written(settled, rest []*outcome, stuck bool) (was bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	now := time.Now()
+	now := e.o.Clock.Steady()
 	was = e.outbox.stuck
 	e.outbox.writing, e.outbox.stuck = 0, stuck
 	if len(rest) > 0 {

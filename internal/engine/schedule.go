@@ -15,7 +15,6 @@ const (
 	smallFill  = 16              // how small
 	lease      = 2 * time.Minute // of a claim: longer than any attempt takes until it is recorded
 	errorPause = time.Second     // after the store could not be asked
-	maxSleep   = time.Minute     // of the timer, so that a clock that was set is noticed
 )
 
 // flight is a job on its way.
@@ -25,8 +24,10 @@ type flight struct {
 	target *target   // nil = to be loaded
 	gen    int       // of the lane when it was taken
 	rates  rates     // that have let it through and do not know yet that it began
-	at     time.Time // when it began; zero = it has not
+	at     time.Time // when it began, by the clock; zero = it has not
+	began  time.Time // the same in steady time
 	spared bool      // whatever the answer is, it does not disable the endpoint
+	traced func(Event)
 }
 
 // dispatch starts what may be started: requests in goroutines of their own, questions to the store too. The lock is
@@ -67,11 +68,11 @@ func (e *Engine) fillSome() {
 
 // fill reads due work of a lane from the store.
 func (e *Engine) fill(l *lane, n, gen int) {
-	work, next, err := e.o.Store.Claim(e.flights, l.id, time.Now(), lease, n)
+	work, next, err := e.o.Store.Claim(e.flights, l.id, e.o.Clock.Steady(), lease, n)
 	broken := err != nil && e.storeFailed(err)
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	now := time.Now()
+	now := e.o.Clock.Steady()
 	e.filling--
 	recorded, canceled := l.recorded, l.canceled
 	l.filling, l.recorded, l.canceled = false, nil, nil
@@ -297,7 +298,7 @@ func (e *Engine) cancel(w store.Withdrawn, now time.Time) {
 
 // returnJob gives a job that was not attempted back to the store, which will return it in its turn.
 func (e *Engine) returnJob(f *flight, pause time.Duration) {
-	now := time.Now()
+	now := e.o.Clock.Steady()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	l := f.lane
@@ -352,7 +353,7 @@ func (e *Engine) renew(l *lane, now time.Time) {
 func (e *Engine) onTimer() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	now := time.Now()
+	now := e.o.Clock.Steady()
 	e.armed = time.Time{}
 	for len(e.wakes) > 0 && !e.wakes[0].wake.After(now) {
 		l := heap.Pop(&e.wakes).(*lane)
@@ -367,7 +368,7 @@ func (e *Engine) armTimer(now time.Time) {
 		return
 	}
 	e.armed = e.wakes[0].wake
-	d := min(max(e.armed.Sub(now), 0), maxSleep)
+	d := max(e.armed.Sub(now), 0)
 	if e.timer == nil {
 		e.timer = time.AfterFunc(d, e.onTimer)
 	} else {

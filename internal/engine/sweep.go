@@ -21,23 +21,26 @@ func (e *Engine) sweep() {
 		select {
 		case <-e.ending:
 			return
-		case now := <-round.C:
-			e.forgetIdle(now, idleLane)
+		case <-round.C:
+			e.forgetIdle(e.o.Clock.Steady(), idleLane)
 			e.retain()
 		}
 	}
 }
 
-// retain does the steps of one round of retention.
+// keepKeys is how long what has run out by the clock alone is kept after the clock was set ahead.
+const keepKeys = 7 * 24 * time.Hour
+
+// retain does the steps of one round of retention. What is removed cannot come back, so a clock that was set ahead is not
+// believed before everything from before has reached its age by the time that has passed.
 func (e *Engine) retain() {
 	for more := true; more; {
-		now := time.Now()
-		s := store.Sweep{Now: now, Limit: sweepLimit}
-		if e.o.KeepMessages > 0 {
-			s.Before = now.Add(-e.o.KeepMessages)
+		s := store.Sweep{Now: e.o.Clock.Sure(keepKeys), Limit: sweepLimit}
+		if keep := e.o.KeepMessages; keep > 0 {
+			s.Before = e.o.Clock.Sure(keep).Add(-keep)
 		}
-		if e.o.KeepPayloads > 0 {
-			s.PayloadBefore = now.Add(-e.o.KeepPayloads)
+		if keep := e.o.KeepPayloads; keep > 0 {
+			s.PayloadBefore = e.o.Clock.Sure(keep).Add(-keep)
 		}
 		var err error
 		if _, more, err = e.o.Store.Sweep(e.records, s); err != nil {

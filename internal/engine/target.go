@@ -57,7 +57,7 @@ func (e *Engine) findTarget(ctx context.Context, f *flight) bool {
 		return false
 	}
 	t := e.compile(st, receives)
-	now := time.Now()
+	now := e.o.Clock.Steady()
 	e.mu.Lock()
 	l := f.lane
 	fresh := l.gen == f.gen
@@ -113,8 +113,9 @@ func (e *Engine) forget(f *flight) {
 	e.letGo(f)
 	e.clearQueue(l)
 	l.more, l.next = false, time.Time{}
-	e.settle(l, time.Now())
-	e.dispatch(time.Now())
+	now := e.o.Clock.Steady()
+	e.settle(l, now)
+	e.dispatch(now)
 }
 
 // compile works out all that is the same for every attempt.

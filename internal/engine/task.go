@@ -99,7 +99,7 @@ func (e *Engine) known(list []*task) []*task {
 func (e *Engine) awaitTasks(next time.Time) bool {
 	var at <-chan time.Time
 	if !next.IsZero() {
-		timer := time.NewTimer(time.Until(next))
+		timer := time.NewTimer(next.Sub(e.o.Clock.Steady()))
 		defer timer.Stop()
 		at = timer.C
 	}
@@ -121,7 +121,7 @@ func (e *Engine) over() bool {
 
 // work does the next step of a task, when it is time for it and what the last one asked for is not too much already.
 func (e *Engine) work(t *task) {
-	now := time.Now()
+	now := e.o.Clock.Steady()
 	switch {
 	case t.next.After(now):
 	case !t.read:
@@ -134,7 +134,7 @@ func (e *Engine) work(t *task) {
 		t.next = now.Add(t.pause)
 	default:
 		t.pause, t.next = 0, now
-		got, err := e.o.Store.StepTask(e.flights, t.id, now, e.taskStep(), func() int64 { return e.o.IDs.Next(now) })
+		got, err := e.o.Store.StepTask(e.flights, t.id, e.o.Clock.Now(), now, e.taskStep(), func() int64 { return e.o.IDs.Next(e.o.Clock.Now()) })
 		t.done = err == nil && got.State != hook.TaskRunning
 		e.taskFailed(t, err)
 	}
@@ -148,10 +148,10 @@ func (e *Engine) taskFailed(t *task, err error) {
 	case e.storeFailed(err) || kind == hook.KindNotFound:
 		t.done = true
 	case kind == hook.KindUnavailable:
-		t.next = time.Now().Add(errorPause)
+		t.next = e.o.Clock.Steady().Add(errorPause)
 	default:
 		e.o.Log.Error("a background task could not go on, will try again", "task", t.id.String(), "err", err)
-		t.next = time.Now().Add(taskError)
+		t.next = e.o.Clock.Steady().Add(taskError)
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/waypost/waypost/dialect"
 	"github.com/waypost/waypost/internal/egress"
@@ -24,7 +23,7 @@ func (e *Engine) Verify(ctx context.Context, st store.Target) (hook.Verification
 	if t.dialect.Handshake == nil {
 		return hook.Verification{}, hook.Errorf(hook.KindInvalid, "the dialect %s has no handshake: there is nothing to verify", st.Endpoint.Dialect)
 	}
-	now := time.Now()
+	now := e.o.Clock.Now()
 	nonce := dialect.Nonce{Now: now}
 	_, _ = rand.Read(nonce.Seed[:]) // never fails
 	signed, judge, err := t.dialect.Handshake(t.signing(now), nonce)
@@ -37,7 +36,7 @@ func (e *Engine) Verify(ctx context.Context, st store.Target) (hook.Verification
 	}
 	t.addOwn(r.Header, reservedBy(r.Header))
 
-	ctx, cancel := context.WithDeadline(ctx, now.Add(t.timeout))
+	ctx, cancel := context.WithTimeout(ctx, t.timeout)
 	defer cancel()
 	out := hook.Verification{State: hook.VerificationFailed, At: now}
 	resp, err := t.send(ctx, r)

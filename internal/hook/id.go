@@ -159,9 +159,10 @@ func LooksLikeID(s string) bool {
 
 // A Generator makes ids that never go back, whatever the clock does. The zero value is not usable: see NewGenerator.
 type Generator struct {
-	mu   sync.Mutex
-	node int64
-	last int64 // milliseconds since Epoch << seqBits | sequence
+	mu    sync.Mutex
+	node  int64
+	last  int64 // milliseconds since Epoch << seqBits | sequence
+	limit func() time.Time
 }
 
 // NewGenerator returns a generator for a node (0 to 1023) that starts above the highest id issued so far.
@@ -172,10 +173,25 @@ func NewGenerator(node int, highest int64) *Generator {
 	return g
 }
 
-// Next returns the next number: max(now, last issued), one step on.
+// Limit has ids carry no later time than limit returns. It is called before the first Next.
+func (g *Generator) Limit(limit func() time.Time) { g.limit = limit }
+
+// Last is the time in the last id, of this generator or before it. It may be ahead of the clock.
+func (g *Generator) Last() time.Time {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return Epoch.Add(time.Duration(g.last>>seqBits) * time.Millisecond)
+}
+
+// Next returns the next number: max(now, last issued), one step on. A clock behind the last possible id says nothing.
 func (g *Generator) Next(now time.Time) int64 {
+	if g.limit != nil {
+		if limit := g.limit(); limit.Before(now) {
+			now = limit
+		}
+	}
 	ms := now.Sub(Epoch).Milliseconds()
-	if ms < 0 {
+	if ms < 0 || ms > math.MaxInt64>>(nodeBits+seqBits) {
 		ms = 0
 	}
 	g.mu.Lock()

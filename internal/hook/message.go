@@ -17,6 +17,7 @@ type Message struct {
 	Payload    []byte            // the business object, UTF-8 JSON, byte for byte as it came
 	Platform   map[string]string // everything else of the envelope
 	Raw        *Raw              // the request as received; nil for published ones and in lists
+	Trace      string            // the W3C traceparent of the request that brought it, "" = none, or nobody traces; shown to nobody
 	Unreadable string            // why the content could not be read though its signature is right; "" = readable
 	Expired    bool              // content removed by retention, or expunged
 	DeliverAt  time.Time         // when its deliveries fall due; zero = at once
@@ -54,6 +55,9 @@ type Accept struct {
 	// UniqueKeep.
 	Unique     bool
 	UniqueKeep time.Duration
+	// Due is when its deliveries are due, in the time of the engine's schedules (Clock.Steady). Zero = the message's
+	// CreatedAt, which is the same as long as nobody sets the clock.
+	Due time.Time
 	// Needs are the feature flags of which the application must hold one for deliveries to be made; the message is accepted in
 	// any case.
 	Needs []string

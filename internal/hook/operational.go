@@ -30,7 +30,8 @@ func OperationalTypes() []string {
 type Notice struct {
 	ID     MessageID // of the message that is made
 	Now    time.Time
-	AppUID string // of the application that it is about, "" when it has none
+	Due    time.Time // see Accept.Due
+	AppUID string    // of the application that it is about, "" when it has none
 }
 
 // Endpoint tells that an endpoint was created, updated or deleted.
@@ -85,7 +86,7 @@ func (n Notice) accept(eventType string, data any) Accept {
 		Type string `json:"type"`
 		Data any    `json:"data"`
 	}{eventType, data})
-	return Accept{Message: Message{ID: n.ID, App: Operational, EventType: eventType, Payload: payload, CreatedAt: n.Now}}
+	return Accept{Due: n.Due, Message: Message{ID: n.ID, App: Operational, EventType: eventType, Payload: payload, CreatedAt: n.Now}}
 }
 
 // told is a moment as the API shows it.

@@ -48,7 +48,10 @@ type Options struct {
 	Dialects map[string]*dialect.Dialect // by name
 	IDs      *hook.Generator
 	Now      func() time.Time // nil = time.Now
-	Log      *slog.Logger     // nil = nothing is logged
+	// Otherwise is what the clock would show if it had not been set lately; ok is false when it was not. Signed requests
+	// that only the one or the other finds too old or too new are taken: it may be our clock that is wrong. nil = never.
+	Otherwise func() (now time.Time, ok bool)
+	Log       *slog.Logger // nil = nothing is logged
 
 	MaxBody       int64         // bytes of one body; 0 = 1 MiB
 	ReadTimeout   time.Duration // for reading one body, and less if it stalls with much of it in memory; 0 = 10 s
@@ -72,6 +75,9 @@ func (o *Options) defaults() {
 	setDefault(&o.KeepRefused, DefaultKeepRefused)
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.Otherwise == nil {
+		o.Otherwise = func() (time.Time, bool) { return time.Time{}, false }
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)

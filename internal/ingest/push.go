@@ -29,10 +29,18 @@ const (
 // push verifies what was read and stores it.
 func (v *visit) push() {
 	v.now = v.opt.Now() // reading took its time, and signatures have an age
-	e := v.entry
-	got, err := e.dialect.Receive(e.settings, dialect.Inbound{
-		Method: v.r.Method, Query: v.r.URL.RawQuery, Header: v.r.Header, Body: v.body.bytes, Now: v.now,
-	})
+	got, err := v.receive()
+	if refusal := (*dialect.Error)(nil); errors.As(err, &refusal) && refusal.Reason == dialect.ReasonReplay {
+		if other, ok := v.opt.Otherwise(); ok {
+			set := v.now
+			v.now = other
+			if again, otherwise := v.receive(); otherwise == nil {
+				got, err = again, nil // and by that time it is recognised and stored
+			} else {
+				v.now = set
+			}
+		}
+	}
 	switch {
 	case err != nil:
 		v.judge(err)
@@ -41,6 +49,13 @@ func (v *visit) push() {
 	default:
 		v.accept(&got)
 	}
+}
+
+// receive has the dialect verify and read the request.
+func (v *visit) receive() (dialect.Received, error) {
+	return v.entry.dialect.Receive(v.entry.settings, dialect.Inbound{
+		Method: v.r.Method, Query: v.r.URL.RawQuery, Header: v.r.Header, Body: v.body.bytes, Now: v.now,
+	})
 }
 
 // judge answers a request that the dialect did not accept.

@@ -55,6 +55,8 @@ type record struct {
 // visit is one arrival.
 type visit struct {
 	at, until time.Time // when the request came, and when the answer was decided
+	looked    time.Time // when it was asked whether the sender was still there
+	orphan    bool      // it was not: nobody can have heard the answer
 	endpoint  string
 	id        string // the server's, where the dialect shows it
 	body      [32]byte

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -27,10 +28,10 @@ type Process struct {
 
 const keptLines = 50
 
-// Start runs a program. extra is added to the environment.
-func Start(path string, args []string, extra ...string) (*Process, error) {
+// Start runs a program. change is what its environment has other than ours: NAME=VALUE is added, and a bare NAME is taken out.
+func Start(path string, args []string, change ...string) (*Process, error) {
 	p := &Process{cmd: exec.Command(path, args...), lines: make(chan string, 1024), done: make(chan struct{})}
-	p.cmd.Env = append(os.Environ(), extra...)
+	p.cmd.Env = environment(change)
 	r, w, err := os.Pipe()
 	if err != nil {
 		return nil, err
@@ -43,6 +44,21 @@ func Start(path string, args []string, extra ...string) (*Process, error) {
 	p.reap = sync.OnceValue(p.cmd.Wait)
 	go p.read(r)
 	return p, nil
+}
+
+func environment(change []string) []string {
+	env := os.Environ()
+	for _, c := range change {
+		if !strings.Contains(c, "=") {
+			env = slices.DeleteFunc(env, func(v string) bool { return strings.HasPrefix(v, c+"=") })
+		}
+	}
+	for _, c := range change {
+		if strings.Contains(c, "=") {
+			env = append(env, c)
+		}
+	}
+	return env
 }
 
 // Ended is closed when it has ended by whatever cause.

@@ -1,9 +1,11 @@
 package proof
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"io"
+	"net"
 	"net/http"
 	"time"
 
@@ -23,7 +25,8 @@ const maxArrival = 4 << 20
 const gapType = "source.gap"
 
 // Receiver is a receiving service at an endpoint of the ledger: it verifies as the endpoint's platform tells developers
-// to, notes what came, and answers. A payload names its message in its member "key". nil accepts everything.
+// to, notes what came, and answers. A payload names its message in its member "key". nil accepts everything. It must be
+// served by a NewServer, which lets it see whether the sender still lives.
 func (l *Ledger) Receiver(endpoint string, answer Answer) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		v := visit{at: time.Now(), endpoint: endpoint, id: r.Header.Get("Webhook-Id")}
@@ -43,6 +46,7 @@ func (l *Ledger) Receiver(endpoint string, answer Answer) http.Handler {
 			return // the server's own words; nobody sent it
 		}
 		v.body = sha256.Sum256(got.Payload)
+		v.orphan, v.looked = hungUp(r.Context().Value(connection{}).(net.Conn)), time.Now()
 		var mark struct {
 			Key string `json:"key"`
 		}
@@ -68,6 +72,17 @@ func (l *Ledger) Receiver(endpoint string, answer Answer) http.Handler {
 			w.WriteHeader(status)
 		}
 	})
+}
+
+// connection is the context's key to the connection that a request came on.
+type connection struct{}
+
+// NewServer makes a server for a Receiver.
+func NewServer(h http.Handler) *http.Server {
+	return &http.Server{
+		Handler: h, ReadHeaderTimeout: time.Minute,
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, connection{}, c) },
+	}
 }
 
 // came notes an arrival before it is answered, so that one that is never answered is known too.

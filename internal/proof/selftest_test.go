@@ -4,12 +4,14 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"io"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestAScratchFolderIsRefusedWhereItCannotBe(t *testing.T) {
@@ -148,43 +150,95 @@ func TestALogWhoseLastLineIsTornIsReadUpToIt(t *testing.T) {
 	}
 }
 
-// witnessed starts a witness and returns its address, its log, and what it returned.
-func witnessed(t *testing.T) (addr, path string, done <-chan error) {
+// witnessed starts a witness and returns its address, its log, and what it returned and whom it turned away.
+func witnessed(t *testing.T) (addr, path string, done, refused <-chan error) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	path = filepath.Join(t.TempDir(), "log")
-	result := make(chan error, 1)
+	result, why := make(chan error, 1), make(chan error, 10)
 	go func() {
-		_, err := Witness(t.Context(), l, path, func(Hello, int) {})
+		_, err := Witness(t.Context(), l, path, func(Hello, int) {}, func(_ net.Addr, err error) { why <- err })
 		result <- err
 	}()
-	return l.Addr().String(), path, result
+	return l.Addr().String(), path, result, why
 }
 
-func TestAWitnessRefusesStrangers(t *testing.T) {
+// A port is scanned, and watched by others: none of them may take the place of the machine under test.
+func TestAWitnessTurnsStrangersAway(t *testing.T) {
 	t.Parallel()
-	for _, c := range []struct{ name, says string }{
-		{"another protocol", "GET / HTTP/1.1\r\n\r\n"},
-		{"another version", `{"waypostWitness":9,"run":"r"}` + "\n"},
-		{"silence", ""},
-		{"a line without end", strings.Repeat("x", 2<<20)},
+	for _, c := range []struct {
+		name, says string
+		stays      bool
+	}{
+		{"another protocol", "GET / HTTP/1.1\r\n\r\n", true},
+		{"another version", `{"waypostWitness":9,"run":"r"}` + "\n", true},
+		{"no run", `{"waypostWitness":1}` + "\n", true},
+		{"one who hangs up", "", false},
+		{"one who says nothing and stays", "", true},
+		{"a line without end", strings.Repeat("x", 2<<20), true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			addr, _, done := witnessed(t)
+			addr, path, done, refused := witnessed(t)
 			conn, err := net.Dial("tcp", addr)
 			if err != nil {
 				t.Fatal(err)
 			}
+			defer func() { _ = conn.Close() }()
 			_, _ = io.WriteString(conn, c.says) // it may hang up in the middle
-			_ = conn.Close()
-			if err := <-done; err == nil {
-				t.Error("it took that for a machine under test")
+			if !c.stays {
+				_ = conn.Close()
+			}
+			if err := <-refused; err == nil {
+				t.Error("turned away without a reason")
+			}
+			call, err := CallWitness(t.Context(), addr, Hello{Run: "mine"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := errors.Join(call.Tell(t.Context(), "a", [32]byte{1}), call.Close(), <-done); err != nil {
+				t.Error(err)
+			}
+			if got, err := ReadTestimony(path); err != nil || got.Hello.Run != "mine" || len(got.Acknowledged) != 1 {
+				t.Errorf("%+v, %v", got, err)
 			}
 		})
+	}
+}
+
+// Only the silence of a machine without power may end in a certificate.
+func TestAWitnessKnowsAProgramThatEndsFromAMachineThatDoes(t *testing.T) {
+	t.Parallel()
+	reset := &net.OpError{Op: "read", Err: errors.New("connection reset by peer")}
+	for _, c := range []struct {
+		name   string
+		err    error
+		silent time.Duration
+		want   string
+	}{
+		{"closed at once", io.EOF, 0, EndedAlive},
+		{"closed after a while, perhaps by something between", io.EOF, time.Minute, EndedAlive},
+		{"reset at once", reset, time.Millisecond, EndedAlive},
+		{"reset by the machine when it is back", reset, 20 * time.Second, EndedTorn},
+		{"no answer any more", os.ErrDeadlineExceeded, time.Minute, EndedTorn},
+	} {
+		if got := endOf(c.err, c.silent); got != c.want {
+			t.Errorf("%s: %q", c.name, got)
+		}
+	}
+	addr, path, done, _ := witnessed(t)
+	call, err := CallWitness(t.Context(), addr, Hello{Run: "r"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(call.Tell(t.Context(), "a", [32]byte{}), call.conn.Close(), <-done); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := ReadTestimony(path); err != nil || got.End != EndedAlive {
+		t.Errorf("%+v, %v", got, err)
 	}
 }
 
@@ -199,14 +253,14 @@ func TestAWitnessWritesOverNoLog(t *testing.T) {
 	if err := os.WriteFile(path, []byte("precious"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Witness(t.Context(), l, path, func(Hello, int) {}); err == nil || !strings.Contains(err.Error(), "exists") {
+	if _, err := Witness(t.Context(), l, path, func(Hello, int) {}, func(net.Addr, error) {}); err == nil || !strings.Contains(err.Error(), "exists") {
 		t.Errorf("got %v", err)
 	}
 }
 
 func TestAnAcknowledgementThatWasToldIsInTheLog(t *testing.T) {
 	t.Parallel()
-	addr, path, done := witnessed(t)
+	addr, path, done, _ := witnessed(t)
 	call, err := CallWitness(t.Context(), addr, Hello{Run: "r", Boot: "b"})
 	if err != nil {
 		t.Fatal(err)
@@ -242,7 +296,7 @@ func TestAWitnessThatIsGoneEndsTheLoad(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "log")
 	done := make(chan error, 1)
 	go func() {
-		_, err := Witness(ctx, l, path, func(Hello, int) {})
+		_, err := Witness(ctx, l, path, func(Hello, int) {}, func(net.Addr, error) {})
 		done <- err
 	}()
 	call, err := CallWitness(t.Context(), l.Addr().String(), Hello{Run: "r"})

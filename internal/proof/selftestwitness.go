@@ -46,12 +46,24 @@ type witnessEnd struct {
 
 // How a run ended, as its witness saw it.
 const (
-	EndedWell = "in good order"
-	EndedTorn = "the connection broke"
-	EndedHere = "the witness was stopped"
+	EndedWell  = "in good order"
+	EndedAlive = "the connection was closed: the program ended, and its machine lived on"
+	EndedTorn  = "the connection broke"
+	EndedHere  = "the witness was stopped"
 )
 
+// endOf tells by the end of the connection how a run ended. The kernel of a living machine closes the connections of a
+// program that ends, at once. A machine without power closes nothing: its silence ends when the witness loses patience, or
+// when the machine is back and knows nothing of the connection. silent is for how long nothing had come.
+func endOf(err error, silent time.Duration) string {
+	if errors.Is(err, io.EOF) || silent < soonAfter {
+		return EndedAlive
+	}
+	return EndedTorn
+}
+
 const (
+	soonAfter       = 2 * time.Second // no machine is back sooner
 	maxWitnessLine  = 8 << 10
 	witnessGroup    = 4096             // lines that are synced together at most
 	witnessPatience = 10 * time.Second // for an answer
@@ -63,8 +75,11 @@ type counted struct {
 
 // Witness takes one run from a listener and writes its acknowledgements into a new file. A line counts when it is on
 // this machine's disk, and is confirmed only then. It returns how many there are when the run, or the context, ends.
-// tell hears of progress, from one goroutine.
-func Witness(ctx context.Context, l net.Listener, path string, tell func(h Hello, count int)) (count int, err error) {
+// Callers that are no machine under test are turned away, which refused hears of; tell hears of progress. Both are called
+// from one goroutine.
+func Witness(
+	ctx context.Context, l net.Listener, path string, tell func(h Hello, count int), refused func(caller net.Addr, why error),
+) (count int, err error) {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, os.ErrExist) {
 		return 0, fmt.Errorf("%s exists: a log is never written over, name a new file", path)
@@ -75,19 +90,25 @@ func Witness(ctx context.Context, l net.Listener, path string, tell func(h Hello
 	defer func() { err = errors.Join(err, f.Sync(), f.Close(), syncFolder(filepath.Dir(path))) }()
 	stop := context.AfterFunc(ctx, func() { _ = l.Close() })
 	defer stop()
-	conn, err := l.Accept()
-	if ctx.Err() != nil {
-		return 0, ctx.Err()
-	}
-	if err != nil {
-		return 0, err
+	defer func() { _ = l.Close() }()
+	w := witness{file: f, tell: tell}
+	for w.hello.Run == "" {
+		conn, err := l.Accept()
+		if ctx.Err() != nil {
+			return 0, ctx.Err()
+		}
+		if err != nil {
+			return 0, err
+		}
+		defer func() { _ = conn.Close() }()
+		hangUp := context.AfterFunc(ctx, func() { _ = conn.Close() })
+		defer hangUp()
+		if err := w.meet(conn); err != nil {
+			_ = conn.Close()
+			refused(conn.RemoteAddr(), err)
+		}
 	}
 	_ = l.Close() // one run, one log
-	defer func() { _ = conn.Close() }()
-	hangUp := context.AfterFunc(ctx, func() { _ = conn.Close() })
-	defer hangUp()
-
-	w := witness{in: bufio.NewReaderSize(conn, 1<<20), out: conn, file: f, tell: tell}
 	end, err := w.take()
 	if ctx.Err() != nil {
 		end, err = EndedHere, nil
@@ -110,30 +131,43 @@ type witness struct {
 	group bytes.Buffer
 }
 
-// take writes down what comes until it ends, and says how it ended.
-func (w *witness) take() (end string, err error) {
+const introduction = 5 * time.Second // time for it: others wait meanwhile
+
+// meet hears who calls. Without an error it is a machine under test.
+func (w *witness) meet(conn net.Conn) error {
+	w.in, w.out = bufio.NewReaderSize(conn, 1<<20), conn
+	_ = conn.SetReadDeadline(time.Now().Add(introduction))
 	line, err := w.line()
 	if err != nil {
-		return "", fmt.Errorf("the machine under test did not introduce itself: %w", err)
+		return fmt.Errorf("it did not introduce itself: %w", err)
 	}
-	if err := json.Unmarshal(line, &w.hello); err != nil || w.hello.Witness != WitnessFormat || w.hello.Run == "" {
-		return "", fmt.Errorf("whoever called is no machine under test of this version (`waypost selftest --witness`)")
+	var h Hello
+	if err := json.Unmarshal(line, &h); err != nil || h.Witness != WitnessFormat || h.Run == "" {
+		return errors.New("it is no machine under test of this version (`waypost selftest --witness`)")
 	}
+	w.hello = h
 	w.group.Write(append(line, '\n'))
+	return conn.SetReadDeadline(time.Time{})
+}
+
+// take writes down what comes until it ends, and says how it ended.
+func (w *witness) take() (end string, err error) {
 	if err := w.settle(); err != nil {
 		return "", err
 	}
+	heard := time.Now()
 	for inGroup := 0; ; {
 		line, err := w.line()
 		if err != nil {
-			return EndedTorn, w.settle()
+			return endOf(err, time.Since(heard)), w.settle()
 		}
+		heard = time.Now()
 		if bytes.HasPrefix(line, []byte(`{"end"`)) {
 			return EndedWell, w.settle()
 		}
 		var a SeenAck
 		if err := json.Unmarshal(line, &a); err != nil || a.Key == "" {
-			return EndedTorn, errors.Join(fmt.Errorf("a line that is no acknowledgement came after %d", w.count), w.settle())
+			return EndedAlive, errors.Join(fmt.Errorf("a line that is no acknowledgement came after %d", w.count), w.settle())
 		}
 		w.group.Write(append(line, '\n'))
 		w.count++
@@ -337,4 +371,13 @@ func (t *Testimony) read(n int, line []byte) error {
 	}
 	t.Acknowledged[l.Key] = l.Body
 	return nil
+}
+
+// Mark makes an empty file that is there from now on, whatever happens.
+func Mark(path string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close(), syncFolder(filepath.Dir(path)))
 }

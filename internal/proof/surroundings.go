@@ -106,7 +106,7 @@ func (s *Surroundings) serve(h http.Handler) (url string, err error) {
 	if err != nil {
 		return "", err
 	}
-	srv := &http.Server{Handler: h, ReadHeaderTimeout: time.Minute}
+	srv := NewServer(h)
 	s.servers = append(s.servers, srv)
 	go func() { _ = srv.Serve(l) }() // ends with Close
 	return "http://" + l.Addr().String() + "/hook", nil

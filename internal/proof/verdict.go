@@ -164,12 +164,36 @@ func (l *Ledger) spaced(v *Verdict, key string, r *record) (repeats int) {
 	return repeats
 }
 
-// inBuffers is how long after the death of a server its last requests may still lie in a receiver's socket, unread.
-const inBuffers = 250 * time.Millisecond
-
-// spans says whether the server died between two arrivals, or while one of them was under way.
+// spans says whether two arrivals may have been sent by two lives of the server, so that a death lies between them. When
+// they came does not tell: what a server sent may lie unread in the receiver's socket long after its death, and be read
+// after what the next one sent.
 func (l *Ledger) spans(a, b visit) bool {
-	return slices.ContainsFunc(l.crashes, func(c span) bool { return !c.from.After(b.at) && !c.to.Add(inBuffers).Before(a.at) })
+	firstOfA, lastOfA := l.lives(a)
+	firstOfB, lastOfB := l.lives(b)
+	return firstOfA != lastOfA || firstOfB != lastOfB || firstOfA != firstOfB
+}
+
+// lives returns the first and the last life of the server, 0 = before the first death, that may have sent an arrival. A
+// connection that was still open was held by the one life that ran at that moment. One that was closed is of a life that
+// had ended: the latest, for a request does not lie unread for the whole of a further life. Which death was the latest is
+// open only while one is going on.
+//
+// A server that hangs up without a death and sends again is not told from one that died before: those are counted as
+// repeats, whose number is bounded.
+func (l *Ledger) lives(v visit) (first, last int) {
+	begun, over := 0, 0
+	for _, c := range l.crashes {
+		if !c.from.After(v.looked) {
+			begun++
+		}
+		if c.to.Before(v.looked) {
+			over++
+		}
+	}
+	if !v.orphan {
+		return over, over
+	}
+	return max(over-1, 0), max(begun-1, 0)
 }
 
 // shortest returns the least wait among the steps of a schedule from one number to another.

@@ -119,8 +119,8 @@ type Target struct {
 type Flow interface {
 	// Accept takes a batch in one commit, in order. For each: if its dedup key (or, when Unique, its event id within the
 	// application) is remembered, nothing is written and the earlier message's id is returned with Duplicate; otherwise the
-	// message, its keys and one pending delivery for every endpoint of the application that it GoesTo are written, due at the
-	// message's DeliverAt, or CreatedAt when that is later or there is none. The answer for a duplicate is given only after
+	// message, its keys and one pending delivery for every endpoint of the application that it GoesTo are written, due at
+	// Due (or else CreatedAt), later by as much as DeliverAt is after CreatedAt. The answer for a duplicate is given only after
 	// the commit that holds the first copy is durable, also when both are in one batch. A message whose application does not
 	// exist is an error of that message alone (its Err).
 	//
@@ -147,7 +147,7 @@ type Flow interface {
 
 	// Resend wishes one more attempt, durable until it is made. The delivery row is created (state Canceled) when the message never
 	// went to that endpoint. KindNotFound when message or endpoint are not the application's; KindConflict when the endpoint
-	// is disabled or polled; KindGone when the payload is gone.
+	// is disabled or polled; KindGone when the payload is gone. now is steady time, as NextAt is.
 	Resend(ctx context.Context, app hook.ApplicationID, m hook.MessageID, ep hook.EndpointID, now time.Time) error
 
 	// Cancel withdraws what is pending or wished of a message: of one endpoint, or of all when ep is 0. n counts the deliveries
@@ -169,18 +169,19 @@ type Flow interface {
 	// StepTask does one bounded step of a running task, with its place, in one commit: it looks at no more than n messages or
 	// applications. The ids of messages that it makes are drawn from next. A task that has ended is returned as it is; one whose
 	// endpoint went, or takes nothing any more, ends as failed, which is no error. KindUnavailable as for Accept. Work that
-	// a step makes is told as Change.Resend and Change.Accepted.
-	StepTask(ctx context.Context, id hook.TaskID, now time.Time, n int, next func() int64) (hook.Task, error)
+	// a step makes is told as Change.Resend and Change.Accepted; it is due at due, which is steady time.
+	StepTask(ctx context.Context, id hook.TaskID, now, due time.Time, n int, next func() int64) (hook.Task, error)
 	// RunningTasks lists what a start has to go on with.
 	RunningTasks(ctx context.Context) ([]hook.TaskID, error)
 
 	// Refuse keeps refused requests, the last keep of each source.
 	Refuse(ctx context.Context, batch []hook.Refused, keep int) error
 
-	// Beat notes that the process is alive at now. clean notes that it stops in good order.
-	Beat(ctx context.Context, now time.Time, clean bool) error
+	// Beat notes that the process is alive at now, to the millisecond; a zero Steady is the Wall. clean notes that it stops in
+	// good order.
+	Beat(ctx context.Context, now hook.ClockState, clean bool) error
 	// LastBeat returns the last beat, zero when there was none.
-	LastBeat(ctx context.Context) (time.Time, error)
+	LastBeat(ctx context.Context) (hook.ClockState, error)
 
 	// Sweep does one bounded step of retention: messages (with attempts and deliveries) older than Before that have no
 	// pending delivery and no wished resend, payloads older than PayloadBefore or past their ContentUntil (likewise), dedup

@@ -77,9 +77,11 @@ func (e *entry) prepare(in *hook.Accept, out *hook.Accepted) {
 	m := &e.msg
 	e.now = m.CreatedAt.UnixMilli()
 	m.CreatedAt, m.DeliverAt, m.ContentUntil = fromMillis(e.now), toMillis(m.DeliverAt), toMillis(m.ContentUntil)
-	e.due = e.now
+	if e.due = e.now; !in.Due.IsZero() {
+		e.due = in.Due.UnixMilli()
+	}
 	if m.DeliverAt.After(m.CreatedAt) {
-		e.due = m.DeliverAt.UnixMilli()
+		e.due += m.DeliverAt.Sub(m.CreatedAt).Milliseconds()
 	}
 	e.envelope = packEnvelope(m)
 	e.body = layOut(m)
@@ -117,10 +119,14 @@ func packHead(r *hook.Raw) []byte {
 }
 
 func packEnvelope(m *hook.Message) []byte {
-	if len(m.Channels) == 0 && len(m.Tags) == 0 && len(m.Platform) == 0 && m.Unreadable == "" {
+	if len(m.Channels) == 0 && len(m.Tags) == 0 && len(m.Platform) == 0 && m.Unreadable == "" && m.Trace == "" {
 		return nil
 	}
-	return packText(packMap(packList(packList(nil, m.Channels), m.Tags), m.Platform), m.Unreadable)
+	b := packText(packMap(packList(packList(nil, m.Channels), m.Tags), m.Platform), m.Unreadable)
+	if m.Trace != "" {
+		b = packText(b, m.Trace)
+	}
+	return b
 }
 
 // accept takes one message, or finds what it repeats. Every refusal is the message's own.

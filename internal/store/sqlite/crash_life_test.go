@@ -417,6 +417,9 @@ func (l *life) inStep(ctx context.Context, db *sqlite.DB, ops []*op) {
 	l.gate.disarm()
 	close(wait)
 	wg.Wait()
+	for !db.Idle() { // an answer leaves before the log is copied to the file, and the power must not go at a random place in that
+		runtime.Gosched()
+	}
 }
 
 // waiting says how many wait in line; many when the call that was to join them has ended.

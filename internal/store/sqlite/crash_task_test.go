@@ -143,7 +143,7 @@ func (s *errands) check(lost *errand, n int) {
 
 // step does a step of a task and says whether it was answered.
 func (s *errands) step(e *errand, n int) bool {
-	k, err := s.StepTask(s.t.Context(), e.task.ID, s.now, n, func() int64 { return s.ids.Next(s.now) })
+	k, err := s.StepTask(s.t.Context(), e.task.ID, s.now, s.now, n, func() int64 { return s.ids.Next(s.now) })
 	if err != nil {
 		return false
 	}
@@ -248,7 +248,7 @@ func TestATaskWaitsForRoom(t *testing.T) {
 	full.FreeSpace = func() (uint64, error) { return 0, nil }
 	s.DB = open(t, full)
 	for _, e := range s.all {
-		if _, err := s.StepTask(t.Context(), e.task.ID, s.now, 10, nil); hook.KindOf(err) != hook.KindUnavailable {
+		if _, err := s.StepTask(t.Context(), e.task.ID, s.now, s.now, 10, nil); hook.KindOf(err) != hook.KindUnavailable {
 			t.Errorf("%s: without room a step answers %v", e.name, err)
 		}
 	}

@@ -124,7 +124,7 @@ func (w *worker) next(ctx context.Context, db *sqlite.DB) *op {
 		now, next := w.now(), w.side.clone()
 		next.beat = now
 		return w.silent("beat", next, func(ctx context.Context, db *sqlite.DB) error {
-			err := db.Beat(ctx, now, false)
+			err := db.Beat(ctx, hook.ClockState{Wall: now, Steady: now.Add(-time.Hour)}, false)
 			return err
 		})
 	}

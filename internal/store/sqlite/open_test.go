@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -39,6 +40,11 @@ func TestASecondOwnerOfAFolderIsRefused(t *testing.T) {
 	first := open(t, sqlite.Options{Dir: dir})
 	_, err := sqlite.Open(t.Context(), sqlite.Options{Dir: dir, Sealer: sealer(t, 1)})
 	wantError(t, err, dir, "another process")
+	if runtime.GOOS != "windows" { // where a file that is open cannot be removed
+		must(t, os.Remove(filepath.Join(dir, "lock")))
+		_, err = sqlite.Open(t.Context(), sqlite.Options{Dir: dir, Sealer: sealer(t, 1)})
+		wantError(t, err, dir, "another process")
+	}
 	must(t, first.Close())
 	open(t, sqlite.Options{Dir: dir})
 }

@@ -99,10 +99,10 @@ func touchFlow(ctx context.Context, db *DB, now time.Time) {
 	_ = db.Resend(ctx, 6, 10, 4, now)
 	_ = db.ExpungeResponse(ctx, 6, 20)
 	answer := func(store.Result) (int, []byte, bool) { return 200, nil, true }
-	_ = db.Beat(store.With(ctx, store.Along{Receipt: &store.Receipt{Expires: now, Answer: answer}}), now, false)
+	_ = db.Beat(store.With(ctx, store.Along{Receipt: &store.Receipt{Expires: now, Answer: answer}}), hook.ClockState{Wall: now}, false)
 	_, _, _, _ = db.Receipt(ctx, [32]byte{}, now)
 	_ = db.Refuse(ctx, []hook.Refused{{ID: 40, Source: 3}}, 1)
-	_ = db.Beat(ctx, now, false)
+	_ = db.Beat(ctx, hook.ClockState{Wall: now}, false)
 	_, _ = db.LastBeat(ctx)
 	_, _, _ = db.Claim(ctx, 4, now, 0, 10)
 	_, _ = db.Pending(ctx)

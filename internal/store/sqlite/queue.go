@@ -54,6 +54,7 @@ type queue struct {
 	list     []*request
 	bytes    int // of new work
 	maxBytes int
+	busy     bool // what was taken last is being written, or the log is being settled behind it
 	closed   bool
 }
 
@@ -84,6 +85,7 @@ func (q *queue) put(r *request) error {
 func (q *queue) take() []*request {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	q.busy = false
 	for {
 		for len(q.list) == 0 {
 			if q.closed {
@@ -92,6 +94,7 @@ func (q *queue) take() []*request {
 			q.some.Wait()
 		}
 		if group := q.group(); len(group) > 0 {
+			q.busy = true
 			return group
 		}
 	}

@@ -98,7 +98,7 @@ func (o Options) withDefaults() Options {
 type DB struct {
 	o    Options
 	uri  string
-	lock *os.File
+	lock folderLock
 	disk *disk
 	room room
 
@@ -196,8 +196,21 @@ func (db *DB) makeFiles() error {
 	return nil
 }
 
-// lockFolder makes a folder and keeps every other process out of it as long as the file is open.
-func lockFolder(dir string) (*os.File, error) {
+// folderLock keeps every other process out of a folder as long as its files are open. The file in the folder does so
+// everywhere. The folder itself does where it can be locked: somebody may take the file for one that was left behind.
+type folderLock []*os.File
+
+// Close lets others in.
+func (l folderLock) Close() error {
+	var errs []error
+	for _, f := range l {
+		errs = append(errs, f.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// lockFolder makes a folder and locks it.
+func lockFolder(dir string) (folderLock, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
@@ -205,15 +218,19 @@ func lockFolder(dir string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
+	lock := folderLock{f}
 	taken, err := tryLock(f)
+	if d, e := os.Open(dir); err == nil && !taken && e == nil {
+		lock = append(lock, d)
+		taken, _ = tryLock(d) // an error means that it cannot be locked here
+	}
 	if taken {
 		err = errors.New("another process uses this folder: stop it, or give this one a folder of its own")
 	}
 	if err != nil {
-		_ = f.Close()
-		return nil, err
+		return nil, errors.Join(err, lock.Close())
 	}
-	return f, nil
+	return lock, nil
 }
 
 // syncNames makes the names of the store's files, and of its folder, certain.

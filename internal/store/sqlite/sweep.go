@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"encoding/binary"
+	"encoding/json"
 	"time"
 
 	"github.com/waypost/waypost/internal/hook"
@@ -12,12 +13,39 @@ import (
 const (
 	beatName  = "beat"
 	cleanName = "clean"
+	clockName = "clock"
 )
 
+// clockRow is what is kept of a clock beside the beat. Times are Unix milliseconds.
+type clockRow struct {
+	Steady int64       `json:"steady"`
+	Jumps  []clockJump `json:"jumps,omitempty"`
+}
+
+type clockJump struct {
+	At    int64         `json:"at"`
+	Ahead time.Duration `json:"ahead"`
+	Away  bool          `json:"away,omitempty"`
+}
+
 // Beat is part of store.Flow.
-func (db *DB) Beat(ctx context.Context, now time.Time, clean bool) error {
+func (db *DB) Beat(ctx context.Context, now hook.ClockState, clean bool) error {
+	if now.Steady.IsZero() {
+		now.Steady = now.Wall
+	}
+	row := clockRow{Steady: now.Steady.UnixMilli()}
+	for _, j := range now.Jumps {
+		row.Jumps = append(row.Jumps, clockJump{j.At.UnixMilli(), j.Ahead, j.Away})
+	}
+	clock, err := json.Marshal(row)
+	if err != nil {
+		return err
+	}
 	return db.do(ctx, func(t *tx) error {
-		if err := t.putMeta(beatName, binary.BigEndian.AppendUint64(nil, uint64(now.UnixMilli()))); err != nil {
+		if err := t.putMeta(beatName, binary.BigEndian.AppendUint64(nil, uint64(now.Wall.UnixMilli()))); err != nil {
+			return err
+		}
+		if err := t.putMeta(clockName, clock); err != nil {
 			return err
 		}
 		flag := byte(0)
@@ -29,17 +57,34 @@ func (db *DB) Beat(ctx context.Context, now time.Time, clean bool) error {
 }
 
 // LastBeat is part of store.Flow.
-func (db *DB) LastBeat(ctx context.Context) (last time.Time, err error) {
-	err = db.read(ctx, func(c *conn) error {
+func (db *DB) LastBeat(ctx context.Context) (last hook.ClockState, err error) {
+	var row clockRow
+	err = db.snapshot(ctx, func(c *conn) error {
 		q := c.query(`SELECT value FROM meta WHERE name = ?`).text(beatName)
 		_, err := q.first(func() {
 			if b := q.rawBlob(); len(b) == 8 {
-				last = fromMillis(int64(binary.BigEndian.Uint64(b)))
+				last.Wall = fromMillis(int64(binary.BigEndian.Uint64(b)))
 			}
 		})
-		return err
+		if err != nil {
+			return err
+		}
+		row = clockRow{Steady: last.Wall.UnixMilli()} // of a store whose last process kept no clock
+		q = c.query(`SELECT value FROM meta WHERE name = ?`).text(clockName)
+		var bad error
+		if _, err := q.first(func() { bad = json.Unmarshal(q.rawBlob(), &row) }); err != nil {
+			return err
+		}
+		return bad
 	})
-	return last, err
+	if err != nil || last.Wall.IsZero() {
+		return hook.ClockState{}, err
+	}
+	last.Steady = fromMillis(row.Steady)
+	for _, j := range row.Jumps {
+		last.Jumps = append(last.Jumps, hook.ClockJump{At: fromMillis(j.At), Ahead: j.Ahead, Away: j.Away})
+	}
+	return last, nil
 }
 
 func (t *tx) putMeta(name string, value []byte) error {

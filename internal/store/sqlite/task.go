@@ -205,7 +205,7 @@ const (
 )
 
 // StepTask is part of store.Flow. A task that is not running any more is returned as it is.
-func (db *DB) StepTask(ctx context.Context, id hook.TaskID, now time.Time, n int, next func() int64) (h hook.Task, err error) {
+func (db *DB) StepTask(ctx context.Context, id hook.TaskID, now, due time.Time, n int, next func() int64) (h hook.Task, err error) {
 	if err := db.sound(); err != nil {
 		return h, err
 	}
@@ -219,7 +219,7 @@ func (db *DB) StepTask(ctx context.Context, id hook.TaskID, now time.Time, n int
 			return err
 		}
 		if k.State == hook.TaskRunning {
-			err = t.step(&k, now, n, next)
+			err = t.step(&k, now, due, n, next)
 		}
 		h = k.Task
 		return err
@@ -230,12 +230,14 @@ func (db *DB) StepTask(ctx context.Context, id hook.TaskID, now time.Time, n int
 	return h, nil
 }
 
-func (t *tx) step(k *task, now time.Time, n int, next func() int64) error {
-	work := t.stepMessages
+func (t *tx) step(k *task, now, due time.Time, n int, next func() int64) error {
+	var more bool
+	var err error
 	if k.Kind == hook.TaskBroadcast {
-		work = func(k *task, now time.Time, n int) (bool, error) { return t.stepBroadcast(k, now, n, next) }
+		more, err = t.stepBroadcast(k, now, due, n, next)
+	} else {
+		more, err = t.stepMessages(k, now, due, n)
 	}
-	more, err := work(k, now, n)
 	if err != nil {
 		return err
 	}
@@ -272,7 +274,7 @@ const (
 )
 
 // stepMessages looks at the next messages of a task that is about an endpoint.
-func (t *tx) stepMessages(k *task, now time.Time, n int) (more bool, err error) {
+func (t *tx) stepMessages(k *task, now, due time.Time, n int) (more bool, err error) {
 	if err := t.workable(k.App, k.Endpoint); err != nil {
 		k.fail(err.Error())
 		return false, nil
@@ -289,7 +291,7 @@ func (t *tx) stepMessages(k *task, now time.Time, n int) (more bool, err error) 
 		if c.message.Expired || c.wished || !k.selects(&c.message) {
 			continue
 		}
-		if ok, err := t.act(k, l, c, open, now); err != nil {
+		if ok, err := t.act(k, l, c, open, now, due); err != nil {
 			return false, err
 		} else if ok {
 			k.Done++
@@ -328,9 +330,9 @@ func (k *task) selects(m *hook.Message) bool {
 }
 
 // act does with a message what its task is for, if it is for this one.
-func (t *tx) act(k *task, l *lane, c *candidate, open func(string) (bool, error), now time.Time) (done bool, err error) {
+func (t *tx) act(k *task, l *lane, c *candidate, open func(string) (bool, error), now, due time.Time) (done bool, err error) {
 	if k.Kind == hook.TaskRecover {
-		return true, t.wish(c.message.ID, l, now)
+		return true, t.wish(c.message.ID, l, due)
 	}
 	if ok, _ := l.endpoint.Selects(&c.message); !ok {
 		return false, nil
@@ -343,13 +345,13 @@ func (t *tx) act(k *task, l *lane, c *candidate, open func(string) (bool, error)
 		if len(k.States) > 0 && (!c.there || !slices.Contains(k.States, c.delivery.State)) {
 			return false, nil
 		}
-		return true, t.wish(c.message.ID, l, now)
+		return true, t.wish(c.message.ID, l, due)
 	case !c.there:
-		return true, t.deliver(&c.message, l, now)
+		return true, t.deliver(&c.message, l, now, due)
 	case c.attempted || c.delivery.State == hook.Pending:
 		return false, nil
 	}
-	return true, t.wish(c.message.ID, l, now) // it was canceled, and what is not pending never becomes so again
+	return true, t.wish(c.message.ID, l, due) // it was canceled, and what is not pending never becomes so again
 }
 
 // openTypes returns a func that says whether an application may have messages of an event type.
@@ -375,15 +377,15 @@ func (t *tx) openTypes(app hook.ApplicationID) func(name string) (bool, error) {
 }
 
 // deliver makes a pending delivery of a message that never went to an endpoint.
-func (t *tx) deliver(m *hook.Message, l *lane, now time.Time) error {
-	due := max(now.UnixMilli(), m.DeliverAt.UnixMilli())
+func (t *tx) deliver(m *hook.Message, l *lane, now, due time.Time) error {
+	at := due.UnixMilli() + max(m.DeliverAt.UnixMilli()-now.UnixMilli(), 0)
 	t.count(hook.Pending, 1, l.id, m.ID, l.endpoint.ID)
 	return t.query(`INSERT INTO deliveries (message, endpoint, lane, state, attempts, next_at) VALUES (?, ?, ?, 0, 0, ?)`).
-		int(int64(m.ID)).int(int64(l.endpoint.ID)).int(l.id).int(due).exec()
+		int(int64(m.ID)).int(int64(l.endpoint.ID)).int(l.id).int(at).exec()
 }
 
 // stepBroadcast accepts a copy of the task's message for each of the next applications.
-func (t *tx) stepBroadcast(k *task, now time.Time, n int, next func() int64) (more bool, err error) {
+func (t *tx) stepBroadcast(k *task, now, due time.Time, n int, next func() int64) (more bool, err error) {
 	apps := make([]hook.ApplicationID, 0, n)
 	q := t.query(`SELECT id FROM applications WHERE id > ? AND id <= ? ORDER BY id LIMIT ?`).int(k.place).int(k.last).int(int64(n))
 	err = q.each(func() error {
@@ -396,7 +398,7 @@ func (t *tx) stepBroadcast(k *task, now time.Time, n int, next func() int64) (mo
 	rows, bytes := 0, 0
 	for i, app := range apps {
 		in, out, e := *k.Message, hook.Accepted{}, entry{}
-		in.Message.ID, in.Message.App, in.Message.CreatedAt = hook.MessageID(next()), app, now
+		in.Message.ID, in.Message.App, in.Message.CreatedAt, in.Due = hook.MessageID(next()), app, now, due
 		e.prepare(&in, &out)
 		if err := t.accept(&e); err != nil {
 			return false, err

@@ -94,7 +94,7 @@ func (a archive) fill(t *testing.T, db *sqlite.DB) {
 	off.Disabled = true
 	must(t, db.UpdateEndpoint(ctx, off))
 	must(t, db.Refuse(ctx, []hook.Refused{{ID: 99, Source: a.source.ID, At: a.now, Reason: "signature"}}, 5))
-	must(t, db.Beat(ctx, a.now, true))
+	must(t, db.Beat(ctx, hook.ClockState{Wall: a.now}, true))
 }
 
 // verify wants all that fill made.
@@ -137,7 +137,7 @@ func (a archive) verify(t *testing.T, db *sqlite.DB) {
 	must(t, err)
 	beat, err := db.LastBeat(ctx)
 	must(t, err)
-	if len(refused) != 1 || !beat.Equal(a.now) {
+	if len(refused) != 1 || !beat.Wall.Equal(a.now) {
 		t.Errorf("refused %+v, last beat %v", refused, beat)
 	}
 	counts, err := db.Counts(ctx)

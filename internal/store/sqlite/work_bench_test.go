@@ -89,7 +89,7 @@ func BenchmarkStep(b *testing.B) {
 					must(b, s.StartTask(ctx, k))
 					b.StartTimer()
 				}
-				got, err := s.StepTask(ctx, k.ID, time.Now(), rows, nil)
+				got, err := s.StepTask(ctx, k.ID, time.Now(), time.Now(), rows, nil)
 				must(b, err)
 				if got.Done != int64(n%steps+1)*rows {
 					b.Fatalf("after %d steps: %+v", n%steps+1, got)

@@ -29,7 +29,7 @@ func touchWork(ctx context.Context, db *DB, now time.Time) {
 			k.App, k.Endpoint, k.Message = 0, 0, &hook.Accept{}
 		}
 		_ = db.StartTask(ctx, k)
-		_, _ = db.StepTask(ctx, k.ID, now, 10, next)
+		_, _ = db.StepTask(ctx, k.ID, now, now, 10, next)
 		_, _ = db.Task(ctx, k.ID)
 	}
 	_, _ = db.RunningTasks(ctx)

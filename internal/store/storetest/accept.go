@@ -22,7 +22,7 @@ var acceptTests = map[string]func(*testing.T, *fixture){
 	"nothing is sent to a polled endpoint":                            polled,
 	"an empty batch is no work":                                       emptyBatch,
 	"a message goes to the endpoints that match":                      fanOut,
-	"a delivery is due when its message was made":                     dueAtOnce,
+	"a delivery is due when its message was made or at Due":           dueAtOnce,
 	"config changes decide for what comes after":                      matchAfterChange,
 	"a received message comes back as it came":                        messageRoundTrip,
 	"a published message comes back as it came":                       publishedRoundTrip,
@@ -273,6 +273,12 @@ func dueAtOnce(t *testing.T, f *fixture) {
 	m := f.message(app.ID)
 	if d := f.delivery(app.ID, m.ID, e.ID); !d.NextAt.Equal(f.now) {
 		t.Fatalf("due at %v, want %v", d.NextAt, f.now)
+	}
+	for name, due := range map[string]time.Time{"earlier": f.now.Add(-time.Hour), "later": f.now.Add(time.Hour)} {
+		out := f.accept(hook.Accept{Message: f.newMessage(app.ID), Due: due})
+		if d := f.delivery(app.ID, out.Message.ID, e.ID); !d.NextAt.Equal(due) || !out.Deliveries[0].NextAt.Equal(due) || !out.Message.CreatedAt.Equal(f.now) {
+			t.Fatalf("%s: due at %v, said %v, made at %v; want %v", name, d.NextAt, out.Deliveries[0].NextAt, out.Message.CreatedAt, due)
+		}
 	}
 }
 

@@ -68,17 +68,22 @@ func closeWaits(t *testing.T, f *fixture) {
 }
 
 func beats(t *testing.T, f *fixture) {
-	var want time.Time
-	for _, clean := range []bool{false, false, true, false} {
+	var want hook.ClockState
+	for i, clean := range []bool{false, false, true, false} {
 		last, err := f.LastBeat(f.ctx)
 		f.ok(err)
-		if !last.Equal(want) {
-			t.Fatalf("the last beat is %v, want %v", last, want)
+		same(t, last, want)
+		want = hook.ClockState{Wall: f.now, Steady: f.now.Add(-time.Hour)}
+		for n := range i {
+			want.Jumps = append(want.Jumps, hook.ClockJump{At: f.now, Ahead: time.Duration(n-1) * time.Second, Away: n == 1})
 		}
-		f.ok(f.Beat(f.ctx, f.now, clean))
-		want = f.now
+		f.ok(f.Beat(f.ctx, want, clean))
 		f.later(5 * time.Second)
 	}
+	f.ok(f.Beat(f.ctx, hook.ClockState{Wall: f.now}, false))
+	last, err := f.LastBeat(f.ctx)
+	f.ok(err)
+	same(t, last, hook.ClockState{Wall: f.now, Steady: f.now})
 }
 
 func highestID(t *testing.T, f *fixture) {

@@ -55,7 +55,7 @@ func (f *fixture) next() int64 { return f.ids.Next(f.now) }
 
 func (f *fixture) step(id hook.TaskID, n int) hook.Task {
 	f.t.Helper()
-	k, err := f.StepTask(f.ctx, id, f.now, n, f.next)
+	k, err := f.StepTask(f.ctx, id, f.now, f.now, n, f.next)
 	f.ok(err)
 	return k
 }
@@ -166,7 +166,7 @@ func unknownTask(_ *testing.T, f *fixture) {
 	id := hook.NewID[hook.TaskID](f.ids, f.now)
 	_, err := f.Task(f.ctx, id)
 	f.fails(err, hook.KindNotFound)
-	_, err = f.StepTask(f.ctx, id, f.now, 10, f.next)
+	_, err = f.StepTask(f.ctx, id, f.now, f.now, 10, f.next)
 	f.fails(err, hook.KindNotFound)
 }
 
@@ -779,7 +779,7 @@ func taskGivenUp(_ *testing.T, f *fixture) {
 	f.ok(f.StartTask(f.ctx, k))
 	ctx, cancel := contextCanceled(f.ctx)
 	defer cancel()
-	_, err := f.StepTask(ctx, k.ID, f.now, 10, f.next)
+	_, err := f.StepTask(ctx, k.ID, f.now, f.now, 10, f.next)
 	f.fails(err, hook.KindUnavailable)
 	if len(f.wished(e.ID)) != 0 {
 		f.t.Fatal("a step that was given up was done")
@@ -797,7 +797,7 @@ func taskStepsAtOnce(t *testing.T, f *fixture) {
 	f.ok(f.StartTask(f.ctx, k))
 	atOnce(8, func() {
 		for range 5 {
-			if _, err := f.StepTask(f.ctx, k.ID, f.now, 1, f.next); err != nil {
+			if _, err := f.StepTask(f.ctx, k.ID, f.now, f.now, 1, f.next); err != nil {
 				t.Error(err)
 			}
 		}
