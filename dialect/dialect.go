@@ -55,6 +55,9 @@ type Dialect struct {
 
 	// Examples are the events of the platform's own documentation.
 	Examples []Example
+
+	// Explain is what package explain must know to say why a signature does not match. nil = only the shared causes.
+	Explain *Explainer
 }
 
 // Use is the direction in which settings are used.

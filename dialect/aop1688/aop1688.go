@@ -24,6 +24,7 @@ var Dialect = dialect.Dialect{
 	Handshake: handshake,
 	Judge:     judge,
 	Policy:    policy,
+	Explain:   explainer,
 	Examples:  examples,
 }
 

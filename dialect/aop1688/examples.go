@@ -2,7 +2,7 @@ package aop1688
 
 import "github.com/waypost/waypost/dialect"
 
-// examples are order topics of the platform, by the names that it uses (its typing error in one of them included). The
+// examples are the order and logistics topics of the platform, by the names that it uses (its typing error in one of them included). The
 // members are those of the one sample that was seen, which is of ORDER_BUYER_VIEW_ORDER_PAY.
 var examples = []dialect.Example{
 	order("ORDER_BUYER_VIEW_BUYER_MAKE", dialect.Text{En: "Order placed", Zh: "创建订单（买家视角）"}),
@@ -19,6 +19,7 @@ var examples = []dialect.Example{
 	order("ORDER_BUYER_VIEW_ORDER_SUCCESS", dialect.Text{En: "Order completed", Zh: "交易成功（买家视角）"}),
 	order("ORDER_BUYER_VIEW_ORDER_SELLER_CLOSE", dialect.Text{En: "Order closed by the seller", Zh: "卖家关闭订单（买家视角）"}),
 	order("ORDER_BUYER_VIEW_ORDER_BUYER_CLOSE", dialect.Text{En: "Order closed by the buyer", Zh: "买家关闭订单（买家视角）"}),
+	order("LOGISTICS_BUYER_VIEW_TRACE", dialect.Text{En: "Logistics of an order changed", Zh: "物流单状态变更（买家视角）"}),
 }
 
 func order(kind string, title dialect.Text) dialect.Example {

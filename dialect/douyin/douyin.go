@@ -24,6 +24,7 @@ var Dialect = dialect.Dialect{
 	Handshake:        handshake,
 	Judge:            judge,
 	Policy:           policy,
+	Explain:          explainer,
 	SignatureHeaders: []string{"x-douyin-signature"},
 	Examples:         examples,
 }

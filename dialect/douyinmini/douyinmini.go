@@ -26,6 +26,7 @@ var Dialect = dialect.Dialect{
 	Sign:             sign,
 	Judge:            judge,
 	Policy:           policy,
+	Explain:          explainer,
 	SignatureHeaders: []string{"byte-signature"},
 	Examples:         examples,
 }

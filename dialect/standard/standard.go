@@ -25,6 +25,7 @@ var Dialect = dialect.Dialect{
 	Handshake:        handshake,
 	Judge:            judge,
 	Policy:           policy,
+	Explain:          explainer,
 	SignatureHeaders: []string{"webhook-signature", "svix-signature"},
 	Examples:         examples,
 }

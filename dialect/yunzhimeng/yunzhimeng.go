@@ -48,6 +48,7 @@ var Dialect = dialect.Dialect{
 	Handshake:        handshake,
 	Judge:            judge,
 	Policy:           policy,
+	Explain:          explainer,
 	SignatureHeaders: []string{"x-signature"},
 	Examples:         examples,
 }

@@ -36,6 +36,8 @@ type Options struct {
 	Verify func(ctx context.Context, e hook.Endpoint) (hook.Verification, error)
 	// Accepting says why no new messages are taken for now, for the health check. nil = they always are.
 	Accepting func() error
+	// Listeners are those who listen for endpoints of hook.TransportListen. nil = nobody can.
+	Listeners *Listeners
 
 	// OperationalAllow are the private networks, as CIDR, that operational endpoints may reach. The store's application
 	// hook.Operational must have the same, for the engine asks it.
@@ -91,6 +93,7 @@ type Handler struct {
 
 	lists      *crowd
 	handshakes *crowd
+	explains   *crowd
 }
 
 // New makes the API. It panics when an option that must be set is not: that is a fault of the wiring.
@@ -110,11 +113,13 @@ func New(o Options) *Handler {
 
 		lists:      newCrowd(listsEach, listsAll),
 		handshakes: newCrowd(handshakesEach, handshakesAll),
+		explains:   newCrowd(explainsEach, explainsAll),
 	}
 	h.huma = humago.New(h.mux, h.humaConfig())
 	h.health()
 	h.applications()
 	h.endpoints()
+	h.listenRoute()
 	h.endpointHeaders()
 	h.rotateRoute()
 	h.recoveries()
@@ -128,10 +133,12 @@ func New(o Options) *Handler {
 	h.cancels()
 	h.attempts()
 	h.attempted()
+	h.stories()
 	h.pollers()
 	h.profiles()
 	h.sources()
 	h.dialects()
+	h.explainRoute()
 	h.tokenRoutes()
 	h.eventTypes()
 	h.authentication()

@@ -21,6 +21,7 @@ var capabilityOf = map[string]hook.Capability{
 	"v1.endpoint.update-headers": hook.ManageEndpoint,
 	"v1.endpoint.patch-headers":  hook.ManageEndpoint,
 	"v1.endpoint.verify":         hook.ManageEndpoint,
+	"v1.endpoint.listen":         hook.ManageEndpoint,
 
 	"v1.endpoint.recover":        hook.CreateAttempts,
 	"v1.endpoint.replay-missing": hook.CreateAttempts,
@@ -34,6 +35,7 @@ var capabilityOf = map[string]hook.Capability{
 	"v1.message-poller.consumer-seek":   hook.CreateAttempts,
 
 	"v1.event-type.generate-example": hook.ViewBase, // nothing is changed
+	"v1.dialect.explain":             hook.ViewBase, // likewise
 	"v1.authentication.logout":       hook.ViewBase, // of itself
 }
 

@@ -18,10 +18,12 @@ type crowd struct {
 	by    map[string]int // by the application as the path names it
 }
 
-// The bounds. A list may hold a page of whole messages until its last byte was taken; a handshake waits for a stranger.
+// The bounds. A list may hold a page of whole messages until its last byte was taken; a handshake waits for a stranger; an
+// explanation keeps a core busy for up to two seconds.
 const (
 	listsEach, listsAll           = 4, 16
 	handshakesEach, handshakesAll = 2, 16
+	explainsEach, explainsAll     = 1, 2
 )
 
 func newCrowd(each, all int) *crowd { return &crowd{each: each, all: all, by: map[string]int{}} }

@@ -34,7 +34,7 @@ type EndpointFields struct {
 	RequireVerified optional[bool]       `json:"requireVerified,omitempty" doc:"Addition. Deliveries wait until it has been verified"`
 	Paused          optional[bool]       `json:"paused,omitempty" doc:"Addition. Deliveries wait until it is no longer paused"`
 	Concurrency     optional[int]        `json:"concurrency,omitempty" minimum:"1" maximum:"1000" doc:"Addition. Attempts at once; null = the server's default"`
-	Transport       optional[string]     `json:"transport,omitempty" enum:"http,poll" doc:"Addition. poll = nothing is sent to it, its messages are fetched from the poller, and url may be left out; default http"`
+	Transport       optional[string]     `json:"transport,omitempty" enum:"http,poll,listen" doc:"Addition. poll = nothing is sent to it, its messages are fetched from the poller, and url may be left out; listen = its messages go to whoever listens with waypost listen, and url is left out; default http"`
 }
 
 type endpointIn struct {
@@ -80,7 +80,7 @@ type endpointOut struct {
 	RequireVerified bool            `json:"requireVerified" doc:"Addition"`
 	Paused          bool            `json:"paused" doc:"Addition"`
 	Concurrency     *int            `json:"concurrency" doc:"Addition"`
-	Transport       string          `json:"transport" enum:"http,poll" doc:"Addition"`
+	Transport       string          `json:"transport" enum:"http,poll,listen" doc:"Addition"`
 	DisabledReason  string          `json:"disabledReason" doc:"Addition. Why it is disabled"`
 	FailingSince    *time.Time      `json:"failingSince" doc:"Addition. When a message was first given up without a success since"`
 	PublicOnly      bool            `json:"publicOnly" doc:"Addition. Made or moved by the application itself: its allowCidrs do not hold for it"`
@@ -124,13 +124,17 @@ func seconds(waits []time.Duration) []float64 {
 
 // The names of the transports in the API.
 const (
-	transportHTTP = "http"
-	transportPoll = "poll"
+	transportHTTP   = "http"
+	transportPoll   = "poll"
+	transportListen = "listen"
 )
 
 func showTransport(t hook.Transport) string {
-	if t == hook.TransportPoll {
+	switch t {
+	case hook.TransportPoll:
 		return transportPoll
+	case hook.TransportListen:
+		return transportListen
 	}
 	return transportHTTP
 }

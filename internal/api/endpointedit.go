@@ -62,6 +62,9 @@ func (h *Handler) edit(ctx context.Context, app hook.Application, e *hook.Endpoi
 		if e.Transport == hook.TransportPoll && d.Name != standardDialect {
 			p.add("body.transport", "a polled endpoint gets nothing in the dialect %s: leave dialect out", d.Name)
 		}
+		if e.Transport == hook.TransportListen && d.Name != standardDialect {
+			p.add("body.transport", "an endpoint that is listened for gets the standard dialect only: leave dialect out")
+		}
 	}
 	if !who.isOrganisation() && e.URL != before.URL {
 		// What an application points somewhere may not reach into the organisation's networks.
@@ -133,9 +136,13 @@ func fillEndpoint(p *problems, e *hook.Endpoint, in EndpointFields, replace bool
 	}
 	in.Version.into(&e.Version, replace)
 	if in.Transport.Set {
-		e.Transport = hook.TransportHTTP
-		if in.Transport.Value == transportPoll {
+		switch in.Transport.Value {
+		case transportPoll:
 			e.Transport = hook.TransportPoll
+		case transportListen:
+			e.Transport = hook.TransportListen
+		default:
+			e.Transport = hook.TransportHTTP
 		}
 	}
 	wasDisabled := e.Disabled
@@ -307,6 +314,13 @@ func takeUser(p *problems, e *hook.Endpoint, headersGiven bool) {
 
 // checkURL judges the address of an endpoint.
 func (h *Handler) checkURL(ctx context.Context, p *problems, app hook.Application, e *hook.Endpoint, httpsOnly bool) error {
+	if e.Transport == hook.TransportListen {
+		if e.URL != "" && e.URL != ListenURL {
+			p.add("body.url", "does not go with the transport listen: leave it out")
+		}
+		e.URL = ListenURL
+		return nil
+	}
 	if e.URL == "" {
 		if e.Transport != hook.TransportPoll {
 			p.add("body.url", "is needed: only an endpoint whose transport is poll has none")

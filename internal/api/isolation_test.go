@@ -68,6 +68,7 @@ func operations(t testing.TB, s *server) []operation {
 		"PUT /api/v1/event-type/{event_type_name}":        `{"description":"x"}`,
 		"PATCH /api/v1/event-type/{event_type_name}":      `{"description":"x"}`,
 		"POST /api/v1/event-type/schema/generate-example": `{"schema":{"type":"object"}}`,
+		"POST /api/v1/dialect/{name}/explain":             `{"request":{"headers":{}},"application":"{app_id}","source":"{source_id}"}`,
 		"POST /api/v1/event-type/import/openapi":          `{"spec":{"webhooks":{"imported":{"post":{}}}}}`,
 		"POST /api/v1/auth/app-portal-access/{app_id}":    `{}`,
 		"POST /api/v1/auth/dashboard-access/{app_id}":     "",
@@ -187,6 +188,7 @@ var ofApplications = map[string]hook.Capability{
 	"GET /api/v1/app/{app_id}/msg/{msg_id}":                                hook.ViewBase,
 	"GET /api/v1/app/{app_id}/msg/{msg_id}/delivery":                       hook.ViewBase,
 	"GET /api/v1/app/{app_id}/msg/{msg_id}/endpoint":                       hook.ViewBase,
+	"GET /api/v1/app/{app_id}/msg/{msg_id}/explain":                        hook.ViewBase,
 	"GET /api/v1/app/{app_id}/msg/{msg_id}/attempt":                        hook.ViewBase,
 	"GET /api/v1/app/{app_id}/msg/{msg_id}/attempt/{attempt_id}":           hook.ViewBase,
 	"GET /api/v1/app/{app_id}/msg/{msg_id}/endpoint/{endpoint_id}/attempt": hook.ViewBase,
@@ -203,6 +205,7 @@ var ofApplications = map[string]hook.Capability{
 	"GET /api/v1/event-type":                                               hook.ViewBase,
 	"GET /api/v1/event-type/{event_type_name}":                             hook.ViewBase,
 	"POST /api/v1/event-type/schema/generate-example":                      hook.ViewBase,
+	"POST /api/v1/dialect/{name}/explain":                                  hook.ViewBase,
 	"POST /api/v1/auth/logout":                                             hook.ViewBase,
 
 	"GET /api/v1/app/{app_id}/endpoint/{endpoint_id}/secret":         hook.ViewEndpointSecret,
@@ -245,38 +248,38 @@ func TestWhoMayCallWhat(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := s.in(t)
 			w := s.world(fmt.Sprintf("w%d", i))
-			path := w.names.Replace(op.path)
+			path, body := w.names.Replace(op.path), w.names.Replace(op.body)
 			need, allowed := ofApplications[name]
 			if allowed && need == "" {
-				s.call("", op.method, path, op.body).want2xx()
+				s.call("", op.method, path, body).want2xx()
 				return
 			}
-			s.call("", op.method, path, op.body).refused(401, "authentication_failed")
-			s.call("wp_nonsense", op.method, path, op.body).refused(401, "authentication_failed")
+			s.call("", op.method, path, body).refused(401, "authentication_failed")
+			s.call("wp_nonsense", op.method, path, body).refused(401, "authentication_failed")
 			if strings.Contains(op.path, "{app_id}") {
-				s.call(other.token, op.method, path, op.body).refused(404, "not_found")
+				s.call(other.token, op.method, path, body).refused(404, "not_found")
 			}
 			if !allowed {
-				s.call(w.token, op.method, path, op.body).refused(403, "permission_denied")
-				s.call(s.capable(w, allCapabilities...), op.method, path, op.body).refused(403, "permission_denied")
+				s.call(w.token, op.method, path, body).refused(403, "permission_denied")
+				s.call(s.capable(w, allCapabilities...), op.method, path, body).refused(403, "permission_denied")
 			} else {
 				others := slices.DeleteFunc(slices.Clone(allCapabilities), func(c hook.Capability) bool { return c == need })
-				s.call(s.capable(w, others...), op.method, path, op.body).refused(403, "permission_denied")
+				s.call(s.capable(w, others...), op.method, path, body).refused(403, "permission_denied")
 				if need != hook.ViewBase {
-					s.call(s.capable(w, hook.ViewBase), op.method, path, op.body).refused(403, "permission_denied")
+					s.call(s.capable(w, hook.ViewBase), op.method, path, body).refused(403, "permission_denied")
 				}
-				s.call(s.capable(w, hook.ViewBase, need), op.method, path, op.body).want2xx()
+				s.call(s.capable(w, hook.ViewBase, need), op.method, path, body).want2xx()
 			}
 			again := w
 			if strings.Contains(op.path, "{") { // the first call may have taken what it is about
 				again = s.world(fmt.Sprintf("again%d", i))
 			}
 			if allowed {
-				s.call(again.token, op.method, again.names.Replace(op.path), op.body).want2xx()
+				s.call(again.token, op.method, again.names.Replace(op.path), again.names.Replace(op.body)).want2xx()
 				again = s.world(fmt.Sprintf("org%d", i))
 			}
 			if !notOfTheOrganisation[name] {
-				s.call(s.org, op.method, again.names.Replace(op.path), op.body).want2xx()
+				s.call(s.org, op.method, again.names.Replace(op.path), again.names.Replace(op.body)).want2xx()
 			}
 		})
 	}

@@ -139,7 +139,7 @@ func (h *Handler) sources() {
 	})
 	add(h, operation("source.rotate-door", http.MethodPost, one+"/rotate-door", "Give a source a new URL; the old one opens for a while"),
 		organisation, h.rotateDoor)
-	within(h, h.lists, operation("source.refused", http.MethodGet, one+"/refused", "The last requests that were turned away, newest first"), member, h.listRefused)
+	within(h, h.explains, operation("source.refused", http.MethodGet, one+"/refused", "The last requests that were turned away, newest first, and why"), member, h.listRefused)
 }
 
 func (h *Handler) source(ctx context.Context, in *SourcePath) (hook.Source, error) {

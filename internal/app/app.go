@@ -35,6 +35,7 @@ type App struct {
 	reset    chan time.Duration // the clock was set by it; room for some
 	store    *sqlite.DB
 	engine   *engine.Engine
+	hearers  *api.Listeners // of endpoints whose messages go over connections opened to us
 	door     *ingest.Door
 	api      *api.Handler
 	metrics  *metrics
@@ -145,6 +146,8 @@ func (a *App) start(ctx context.Context) error {
 	if err := a.allowOperator(ctx, now); err != nil {
 		return err
 	}
+	a.hearers = api.NewListeners(a.heard)
+	a.teardown.push("listeners of endpoints", a.hearers.Close)
 	a.engine = a.newEngine(client)
 	if a.door, err = a.newDoor(); err != nil {
 		return err
@@ -221,6 +224,7 @@ func (a *App) newEngine(client *egress.Client) *engine.Engine {
 	return engine.New(engine.Options{
 		Store: a.store, Dialects: a.dialects, Egress: client, IDs: a.ids, SeedKey: hook.NewSecret(string(a.store.Seed())), Clock: a.clock, Log: a.o.Log,
 		Observe: a.metrics.attempted, Broken: a.giveUp, Workers: a.o.Workers,
+		Senders: map[string]engine.Sender{api.ListenScheme: a.sendToListener}, Listening: a.hearers.Listening,
 		KeepMessages: max(a.o.Retention, 0), KeepPayloads: a.o.PayloadRetention,
 		SweepEvery: a.o.Faults.SweepEvery, Faults: a.o.Faults.Engine,
 	})
@@ -244,7 +248,7 @@ func (a *App) newDoor() (*ingest.Door, error) {
 func (a *App) newAPI(client *egress.Client) *api.Handler {
 	return api.New(api.Options{
 		Store: timed{a.store, a.clock}, Dialects: a.dialects, IDs: a.ids, Now: a.clock.Now, Steady: a.clock.Steady, PublicURL: a.o.PublicURL, Dev: a.o.Dev, MaxBody: a.o.MaxBody, Log: a.o.Log,
-		Accepting: a.accepting, OperationalAllow: a.o.OperationalAllow, MainKey: a.rotation.now, RotateMainKey: a.rotation.begin,
+		Accepting: a.accepting, Listeners: a.hearers, OperationalAllow: a.o.OperationalAllow, MainKey: a.rotation.now, RotateMainKey: a.rotation.begin,
 		CheckURL: func(ctx context.Context, url string, allow []string) error {
 			prefixes, err := ParsePrefixes(allow)
 			if err != nil {

@@ -103,7 +103,7 @@ as those platforms do.`,
 	root.AddCommand(
 		serveCommand(s), demoCommand(s), simulateCommand(s), verifyCommand(s), signCommand(s),
 		keygenCommand(s), keyCommand(s), tokenCommand(s), applyCommand(s), exportCommand(s), migrateCommand(s), backupCommand(s),
-		resendCommand(s), recoverCommand(s), tailCommand(s), statsCommand(s), benchCommand(s), selftestCommand(s), versionCommand(s),
+		resendCommand(s), recoverCommand(s), tailCommand(s), listenCommand(s), explainCommand(s), statsCommand(s), benchCommand(s), selftestCommand(s), versionCommand(s),
 	)
 	return root
 }

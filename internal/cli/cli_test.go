@@ -97,44 +97,6 @@ func settingArgs(lines string) []string {
 	return args
 }
 
-func TestParseCapture(t *testing.T) {
-	t.Run("refuses what is no request", func(t *testing.T) {
-		for _, text := range []string{"", "POST / HTTP/1.1", "hello\n\nbody", "POST / HTTP/1.1\nbroken header\n\nx", "post / HTTP/1.1\n\n"} {
-			if _, _, err := parseCapture([]byte(text)); err == nil {
-				t.Errorf("accepted %q", text)
-			}
-		}
-	})
-	t.Run("keeps the body's bytes", func(t *testing.T) {
-		in, note, err := parseCapture([]byte("POST /in/x?a=b HTTP/1.1\nMsg-Id: 1\nMsg-Id: 2\n\nline\r\n\r\nline\n"))
-		if err != nil || string(in.Body) != "line\r\n\r\nline\n" || in.Query != "a=b" || len(in.Header["Msg-Id"]) != 2 || note != "" {
-			t.Errorf("%+v %q %v", in, note, err)
-		}
-	})
-	t.Run("cuts line ends that an editor added, and says so", func(t *testing.T) {
-		in, note, err := parseCapture([]byte("POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}\n"))
-		if err != nil || string(in.Body) != "{}" || !strings.Contains(note, "cut 1 line-end") {
-			t.Errorf("%q %q %v", in.Body, note, err)
-		}
-	})
-	t.Run("says when the length is wrong", func(t *testing.T) {
-		in, note, _ := parseCapture([]byte("POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\n{}"))
-		if string(in.Body) != "{}" || !strings.Contains(note, "has 2 bytes, but Content-Length says 9") {
-			t.Errorf("%q %q", in.Body, note)
-		}
-	})
-}
-
-func FuzzParseCapture(f *testing.F) {
-	f.Add([]byte("POST /in/x?a=b HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}\n"))
-	f.Fuzz(func(t *testing.T, text []byte) {
-		in, _, err := parseCapture(text)
-		if err == nil && (in.Method == "" || len(in.Body) > len(text)) {
-			t.Errorf("%+v", in)
-		}
-	})
-}
-
 func TestOptionsComeFromFlagThenEnvironmentThenFile(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "waypost.yaml")
 	if err := os.WriteFile(file, []byte("listen: 127.0.0.1:1\nadmin: 127.0.0.1:2\nmax_body: 2MiB\nretention: 7d\ntrusted_proxy: [10.0.0.1, 10.2.0.0/16]\ntoken: ${TOKEN_FROM_ENV}\n"), 0o600); err != nil {

@@ -92,7 +92,7 @@ func printRequest(s Streams, req dialect.Request, to *url.URL, format string) er
 		return err
 	case "json":
 		return json.NewEncoder(s.Out).Encode(map[string]any{
-			"method": req.Method, "url": to.String(), "header": req.Header, "body": req.Body,
+			"method": req.Method, "url": to.String(), "headers": req.Header, "bodyBase64": req.Body,
 		})
 	}
 	return misused("--format is http, curl or json, not %q", format)

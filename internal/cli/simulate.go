@@ -1,10 +1,17 @@
 package cli
 
 import (
+	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
+	"os"
+	"os/exec"
+	"runtime"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -15,68 +22,51 @@ import (
 	"github.com/waypost/waypost/internal/simulate"
 )
 
+// simulateFlags are the command line of simulate; a scenario fills in what it leaves open.
+type simulateFlags struct {
+	dialectFlags
+	o             simulate.Options
+	events, allow []string
+	file          string
+	scenario      string
+	probe, check  string
+	junit         string
+	asJSON, quiet bool
+}
+
 func simulateCommand(s Streams) *cobra.Command {
-	var f dialectFlags
-	var o simulate.Options
-	var events, allow []string
-	var file string
-	var asJSON, quiet bool
+	var f simulateFlags
 	cmd := &cobra.Command{
-		Use:   "simulate DIALECT --to URL [--set NAME=VALUE]…",
+		Use:   "simulate DIALECT --to URL [--set NAME=VALUE]… | simulate --scenario FILE",
 		Short: "Be a platform towards any receiver and say what it does wrong",
 		Long: `Push a platform's events to a receiver, signed as the platform signs them, with its deadline, its rule
 of what an acknowledgement is and its retry schedule (--speed makes the waits shorter). Each event of the
-platform's documentation is sent once; --count sends more. --duplicates and --forge do what platforms and
-strangers do on bad days. Without keys (--set) a set of test keys is made and the receiver's half of it is printed
-before anything is sent. Ends with 0 when the receiver did everything right, else with 3.`,
+platform's documentation is sent once; --count sends more. --habit does what platforms and strangers do on
+bad days, one check each: ` + strings.Join(simulate.HabitNames(), ", ") + `; or all.
+Without keys (--set) a set of test keys is made and the receiver's half of it is printed before anything
+is sent. The table at the end says what the receiver did right, what wrong, and how to mend it.
+Ends with 0 when the receiver did everything right, with 3 when not, with 1 when nothing could be tried.`,
 		Example: `  waypost simulate douyin --to http://localhost:8070/in/coupons --set client_key=aw1 --set client_secret=env:SECRET
-  waypost simulate alipay --to http://localhost:9000/notify --handshake --forge 1 --duplicates 2 --speed 1000`,
-		Args: exactArgs("DIALECT"),
+  waypost simulate alipay --to http://localhost:9000/notify --handshake --habit all --speed 1000 --lang zh
+  waypost simulate --scenario contract.yaml --junit report.xml`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 && f.scenario != "" {
+				return nil
+			}
+			return exactArgs("DIALECT")(cmd, args)
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			f.name = args[0]
-			if o.To == "" {
-				return misused("--to URL is needed: whom to push to")
+			if len(args) > 0 {
+				f.name = args[0]
 			}
-			if o.Speed <= 0 || o.Rate < 0 || o.Count < 0 || o.Parallel < 1 || o.Duplicates < 0 || o.Forge < 0 {
-				return misused("--speed must be above 0, --parallel at least 1, and --rate, --count, --duplicates and --forge not negative")
-			}
-			if file != "" && len(events) != 1 {
-				return misused("--file is the payload of one --event: give that too")
-			}
-			if err := simulated(s, &f, &o); err != nil {
+			if err := f.resolve(cmd, s); err != nil {
 				return err
 			}
-			if err := chooseEvents(s, &o, events, file); err != nil {
-				return err
-			}
-			var err error
-			if o.Allow, err = app.ParsePrefixes(allow); err != nil {
-				return misused("--allow: %v", err)
-			}
-			o.Client = egress.New(egress.Options{AllowLoopback: true, Version: Version, Dial: (&net.Dialer{}).DialContext})
-			if !quiet && !asJSON {
-				o.Progress = func(step simulate.Step) { printStep(s, step) }
-			}
-			report, err := simulate.Run(cmd.Context(), o)
-			var target *egress.Error
-			switch {
-			case errors.As(err, &target):
-				return failed(err, "addresses that are not public are reached with --allow CIDR; loopback always is")
-			case err != nil && report.Dialect == "":
-				return failed(err, "")
-			}
-			if asJSON {
-				err = json.NewEncoder(s.Out).Encode(report)
-			} else {
-				err = report.WriteTable(s.Out)
-			}
-			if err == nil && !report.Passed {
-				return saidNo()
-			}
-			return err
+			return f.run(cmd, s)
 		},
 	}
 	fs := cmd.Flags()
+	o := &f.o
 	fs.StringVar(&o.To, "to", "", "the receiver's `URL`")
 	fs.IntVar(&o.Count, "count", 0, "messages; 0 = one of each event")
 	fs.Float64Var(&o.Rate, "rate", 0, "messages begun a second; 0 = as fast as --parallel allows")
@@ -86,13 +76,135 @@ before anything is sent. Ends with 0 when the receiver did everything right, els
 	fs.IntVar(&o.Forge, "forge", 0, "forged messages of each kind; the receiver must refuse them")
 	fs.BoolVar(&o.Disorder, "disorder", false, "begin the messages in another order")
 	fs.BoolVar(&o.Handshake, "handshake", false, "do the console's verification step first")
-	fs.StringArrayVar(&events, "event", nil, "event `TYPE` to send; may be repeated; default all of the documentation")
-	fs.StringVar(&file, "file", "", "payload `FILE` (JSON) for the one --event that is given")
-	fs.StringArrayVar(&allow, "allow", nil, "private address or `CIDR` that may be reached")
-	fs.BoolVar(&asJSON, "json", false, "print the report as JSON")
-	fs.BoolVar(&quiet, "quiet", false, "print the table only")
+	fs.StringSliceVar(&o.Habits, "habit", nil, "bad `HABIT` to try, or all; may be repeated")
+	fs.StringVar(&o.Lang, "lang", simulate.English, "language of the verdict: "+strings.Join(simulate.Languages(), " or "))
+	fs.StringSliceVar(&o.Ignore, "expect-finding", nil, "`CODE` of a finding that is known and does not fail the run")
+	fs.StringArrayVar(&f.events, "event", nil, "event `TYPE` to send; may be repeated; default all of the documentation")
+	fs.StringVar(&f.file, "file", "", "payload `FILE` (JSON) for the one --event that is given")
+	fs.StringArrayVar(&f.allow, "allow", nil, "private address or `CIDR` that may be reached")
+	fs.StringVar(&f.probe, "probe", "", "`URL` that says how many messages the receiver has processed: finds double processing")
+	fs.StringVar(&f.check, "check-command", "", "`COMMAND` of the shell that ends with 0 when each message was processed once; WAYPOST_MESSAGES is their number")
+	fs.StringVar(&f.scenario, "scenario", "", "scenario `FILE` (YAML); flags win over it")
+	fs.StringVar(&f.junit, "junit", "", "write the checks as JUnit XML to `FILE`")
+	fs.BoolVar(&f.asJSON, "json", false, "print the report as JSON")
+	fs.BoolVar(&f.quiet, "quiet", false, "print the table only")
 	f.register(fs)
 	return cmd
+}
+
+// resolve makes the options of the run from scenario and flags.
+func (f *simulateFlags) resolve(cmd *cobra.Command, s Streams) error {
+	var events []simulate.ScenarioEvent
+	if f.scenario != "" {
+		var err error
+		if events, err = f.readScenario(cmd, s); err != nil {
+			return err
+		}
+	}
+	o := &f.o
+	switch {
+	case o.To == "":
+		return misused("--to URL is needed: whom to push to")
+	case o.Speed <= 0 || o.Rate < 0 || o.Count < 0 || o.Parallel < 1 || o.Duplicates < 0 || o.Forge < 0:
+		return misused("--speed must be above 0, --parallel at least 1, and --rate, --count, --duplicates and --forge not negative")
+	case f.file != "" && len(f.events) != 1:
+		return misused("--file is the payload of one --event: give that too")
+	}
+	if err := simulate.CheckNames(*o); err != nil {
+		return misused("%s", strings.TrimPrefix(err.Error(), "simulate: "))
+	}
+	if err := simulated(s, &f.dialectFlags, o); err != nil {
+		return err
+	}
+	var err error
+	if f.file == "" && len(f.events) == 0 && len(events) > 0 {
+		err = f.scenarioEvents(s, events)
+	} else {
+		err = chooseEvents(s, o, f.events, f.file)
+	}
+	if err != nil {
+		return err
+	}
+	if o.Allow, err = app.ParsePrefixes(f.allow); err != nil {
+		return misused("--allow: %v", err)
+	}
+	return nil
+}
+
+// run pushes and reports.
+func (f *simulateFlags) run(cmd *cobra.Command, s Streams) error {
+	o := &f.o
+	client := egress.Options{AllowLoopback: true, Version: Version, Dial: (&net.Dialer{}).DialContext}
+	o.Client, o.Slow = egress.New(client), simulate.NewSlow(client)
+	defer o.Client.Close()
+	defer o.Slow.Close()
+	if f.probe != "" {
+		if err := o.Client.Check(cmd.Context(), f.probe, o.Allow); err != nil {
+			return failed(fmt.Errorf("--probe: %w", err), "addresses that are not public are reached with --allow CIDR; loopback always is")
+		}
+		o.Probe = simulate.URLProbe(o.Client, f.probe, o.Allow)
+	}
+	if f.check != "" {
+		o.Confirm = func(ctx context.Context, messages int) error { return checkCommand(ctx, s, f.check, messages) }
+	}
+	if !f.quiet && !f.asJSON {
+		o.Progress = func(step simulate.Step) { printStep(s, step) }
+	}
+	report, err := simulate.Run(cmd.Context(), *o)
+	var target *egress.Error
+	switch {
+	case errors.As(err, &target):
+		return failed(err, "addresses that are not public are reached with --allow CIDR; loopback always is")
+	case err != nil && report.Dialect == "" && len(o.Events)+len(o.Dialect.Examples) == 0:
+		return failed(err, "--event TYPE --file FILE gives one")
+	case err != nil && report.Dialect == "":
+		return failed(err, "")
+	}
+	if err := f.write(s, report); err != nil {
+		return err
+	}
+	if !report.Passed {
+		return saidNo()
+	}
+	return nil
+}
+
+// write writes the report in every form that is asked for.
+func (f *simulateFlags) write(s Streams, report simulate.Report) error {
+	if f.junit != "" {
+		var b bytes.Buffer
+		if err := report.WriteJUnit(&b); err != nil {
+			return failed(err, "")
+		}
+		if err := os.WriteFile(f.junit, b.Bytes(), 0o644); err != nil {
+			return failed(fmt.Errorf("--junit: %w", err), "name a file in a folder that exists and can be written")
+		}
+	}
+	if f.asJSON {
+		return json.NewEncoder(s.Out).Encode(report)
+	}
+	return report.WriteTable(s.Out)
+}
+
+const commandTimeout = time.Minute
+
+// checkCommand runs a command that looks at the receiver's books. What it prints goes to the error stream.
+func checkCommand(ctx context.Context, s Streams, command string, messages int) error {
+	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
+	defer cancel()
+	shell := []string{"sh", "-c"}
+	if runtime.GOOS == "windows" {
+		shell = []string{"cmd", "/C"}
+	}
+	c := exec.CommandContext(ctx, shell[0], shell[1], command)
+	c.WaitDelay = time.Second // of a grandchild that keeps the streams open
+	c.Env = append(os.Environ(), "WAYPOST_MESSAGES="+strconv.Itoa(messages))
+	c.Stdout, c.Stderr = s.Err, s.Err
+	err := c.Run()
+	if ctx.Err() != nil {
+		return fmt.Errorf("it did not end within %s", commandTimeout)
+	}
+	return err
 }
 
 // simulated fills dialect and settings in; without any it makes test keys and says what the receiver must enter.
@@ -106,14 +218,20 @@ func simulated(s Streams, f *dialectFlags, o *simulate.Options) error {
 	if err != nil {
 		return err
 	}
-	platform, receiver, err := simulate.Keys(d)
+	makeKeys := simulate.Keys
+	if simulate.Wants(*o, "rotation") {
+		makeKeys = simulate.RotatingKeys
+	}
+	platform, receiver, err := makeKeys(d)
 	if err != nil {
 		return failed(err, "give its settings with --set")
 	}
 	o.Dialect, o.Settings = d, platform
 	fmt.Fprintln(s.Err, "made test keys; a receiver that knows other keys will refuse the messages. Its half:")
 	for _, name := range sortedKeys(receiver) {
-		fmt.Fprintf(s.Err, "  %s: %s\n", name, receiver.Get(name))
+		for _, value := range receiver[name] {
+			fmt.Fprintf(s.Err, "  %s: %s\n", name, value)
+		}
 	}
 	return nil
 }
@@ -127,25 +245,32 @@ func chooseEvents(s Streams, o *simulate.Options, types []string, file string) e
 		if !json.Valid(payload) {
 			return failed(fmt.Errorf("%s does not hold JSON", file), "")
 		}
-		o.Events = []dialect.Example{{EventType: types[0], Payload: payload}}
+		o.Events = []dialect.Example{{EventType: types[0], Payload: bytes.TrimSpace(payload)}}
 		return nil
 	}
 	for _, t := range types {
-		before := len(o.Events)
-		for _, e := range o.Dialect.Examples {
-			if e.EventType == t {
-				o.Events = append(o.Events, e)
-			}
+		found, err := examplesOf(o.Dialect, t)
+		if err != nil {
+			return err
 		}
-		if len(o.Events) == before {
-			var names []string
-			for _, e := range o.Dialect.Examples {
-				names = append(names, e.EventType)
-			}
-			return misused("the dialect %s has no example of %q; give its payload with --file, or use one of %v", o.Dialect.Name, t, names)
-		}
+		o.Events = append(o.Events, found...)
 	}
 	return nil
+}
+
+// examplesOf are the documented events of a type.
+func examplesOf(d *dialect.Dialect, eventType string) (found []dialect.Example, err error) {
+	var names []string
+	for _, e := range d.Examples {
+		names = append(names, e.EventType)
+		if e.EventType == eventType {
+			found = append(found, e)
+		}
+	}
+	if len(found) == 0 {
+		return nil, misused("the dialect %s has no example of %q; give its payload with --file, or use one of %v", d.Name, eventType, names)
+	}
+	return found, nil
 }
 
 func printStep(s Streams, step simulate.Step) {
@@ -153,6 +278,10 @@ func printStep(s Streams, step simulate.Step) {
 	if step.Wait > 0 {
 		next = ", again in " + step.Wait.Round(time.Millisecond).String()
 	}
-	fmt.Fprintf(s.Out, "%-9s %-45s attempt %d: %s (%s)%s\n", step.Kind, step.EventType, step.Attempt, step.Reason,
+	what := string(step.Kind)
+	if step.Habit != "" {
+		what = step.Habit
+	}
+	fmt.Fprintf(s.Out, "%-15s %-45s attempt %d: %s (%s)%s\n", what, step.EventType, step.Attempt, step.Reason,
 		step.Took.Round(100*time.Microsecond), next)
 }

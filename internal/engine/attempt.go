@@ -57,8 +57,9 @@ func (e *Engine) fly(f *flight) (next *flight) {
 		ruled = e.attempt(ctx, f, r)
 	}
 	if ruled.failure == egress.KindCanceled {
-		// Cut off by Stop. Nobody knows what the receiver made of it: it is made again after the next start.
-		e.returnJob(f, 0)
+		// Cut off by Stop: nobody knows what the receiver made of it, and it is made again after the next start. Or a sender of its
+		// own sent nothing, for nobody was there any more.
+		e.returnJob(f, errorPause)
 		return nil
 	}
 	return e.landed(f, m, e.judged(f, m, ruled))

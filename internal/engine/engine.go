@@ -34,6 +34,9 @@ type Options struct {
 	SeedKey hook.Secret
 	// Senders deliver to URLs whose scheme is a key of the map. Every other URL goes through Egress.
 	Senders map[string]Sender
+	// Listening says whether somebody listens for an endpoint of hook.TransportListen; its deliveries wait otherwise. Changed is to
+	// be told when that changes. It must be quick and is called under a lock. nil = nobody ever does.
+	Listening func(hook.EndpointID) bool
 
 	Clock   *hook.Clock  // Steady is the time of all schedules; nil = a new one
 	Log     *slog.Logger // nil = none
@@ -42,7 +45,7 @@ type Options struct {
 	// platform dialects are theirs byte for byte. nil = nobody traces.
 	Trace func(m *hook.Message, w hook.Work, dialect string) (traceparent string, end func(Event))
 
-	Broken  func(error)  // told once, by a goroutine of its own, when the store is broken; nil = nobody listens
+	Broken func(error) // told once, by a goroutine of its own, when the store is broken; nil = nobody listens
 
 	Workers     int // requests in flight that are shared evenly between endpoints; 0 = 256
 	MaxInFlight int // requests in flight at most, three quarters of them of one application; beyond Workers every endpoint has one; 0 = 2048

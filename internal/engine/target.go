@@ -96,12 +96,17 @@ func (e *Engine) install(f *flight, t *target, app hook.Application, now time.Ti
 	if e.apps[app.ID] = t.app; t.app == nil {
 		delete(e.apps, app.ID)
 	}
-	if t.Endpoint.Holds() || t.Endpoint.Transport == hook.TransportPoll {
+	if t.Endpoint.Holds() || t.Endpoint.Transport == hook.TransportPoll || e.unheard(&t.Endpoint) {
 		l.asleep = true
 		e.clearQueue(l)
 		return true
 	}
 	return f.throttled(now)
+}
+
+// unheard says whether an endpoint's deliveries wait because nobody listens for them.
+func (e *Engine) unheard(ep *hook.Endpoint) bool {
+	return ep.Transport == hook.TransportListen && (e.o.Listening == nil || !e.o.Listening(ep.ID))
 }
 
 // forget ends the lane of an endpoint that does not exist any more.

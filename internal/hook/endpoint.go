@@ -47,6 +47,8 @@ type Transport string
 const (
 	TransportHTTP Transport = ""     // they are sent to its URL
 	TransportPoll Transport = "poll" // they are fetched: no deliveries are made
+	// TransportListen endpoints get them over connections that somebody opened to this server; deliveries wait while there is none.
+	TransportListen Transport = "listen"
 )
 
 // Verification is the last run of an endpoint's handshake.

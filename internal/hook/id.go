@@ -26,6 +26,7 @@ type (
 	attemptKind struct{}
 	tokenKind   struct{}
 	taskKind    struct{}
+	refusalKind struct{}
 )
 
 func (appKind) prefix() string     { return "app_" }
@@ -36,6 +37,7 @@ func (endpKind) prefix() string    { return "ep_" }
 func (attemptKind) prefix() string { return "atmpt_" }
 func (tokenKind) prefix() string   { return "tok_" }
 func (taskKind) prefix() string    { return "qtask_" }
+func (refusalKind) prefix() string { return "ref_" }
 
 // The ids of the nouns. The zero value means "none".
 type (
@@ -47,6 +49,7 @@ type (
 	AttemptID     = ID[attemptKind]
 	TokenID       = ID[tokenKind]
 	TaskID        = ID[taskKind]
+	RefusalID     = ID[refusalKind] // of a Refused
 )
 
 // Operational is the application that holds the operator's own endpoints: what happens to everybody's endpoints and

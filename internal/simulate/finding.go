@@ -22,30 +22,35 @@ const (
 
 // Finding is something that a platform or its developers would stumble over.
 type Finding struct {
-	Level Level  `json:"level"`
-	Code  string `json:"code"`  // for programs
-	Text  string `json:"text"`  // one sentence about the worst or the first time
-	Count int    `json:"count"` // times that it was seen
+	Level   Level  `json:"level"`
+	Code    string `json:"code"`              // for programs; one of Codes
+	Check   string `json:"check"`             // during which check it was seen
+	Text    string `json:"text"`              // one sentence about the worst or the first time
+	Mend    string `json:"mend"`              // what to do about it
+	Count   int    `json:"count"`             // times that it was seen during that check
+	Ignored bool   `json:"ignored,omitempty"` // the scenario expects it, so that it does not fail the run
 }
 
-// findings counts each kind of finding once.
+// findings counts each kind of finding of a check once.
 type findings struct {
 	byKey map[string]*Finding
-	order []string
-	worst time.Duration // of slow answers
+	order []*Finding
+	worst map[*Finding]time.Duration // of slow answers
 }
 
-// add notes a finding. What stands behind a colon in the key tells kinds of the same code apart.
-func (f *findings) add(level Level, key, text string) *Finding {
+// add notes a finding of a check. What stands behind a colon in the key tells kinds of the same code apart.
+func (f *findings) add(lang, check, key string, args ...any) *Finding {
 	if f.byKey == nil {
-		f.byKey = map[string]*Finding{}
+		f.byKey, f.worst = map[string]*Finding{}, map[*Finding]time.Duration{}
 	}
-	found := f.byKey[key]
+	id := check + "/" + key
+	found := f.byKey[id]
 	if found == nil {
 		code, _, _ := strings.Cut(key, ":")
-		found = &Finding{Level: level, Code: code, Text: text}
-		f.byKey[key] = found
-		f.order = append(f.order, key)
+		w := look(key)
+		found = &Finding{Level: w.level, Code: code, Check: check, Text: say(lang, w.text, args...), Mend: w.mend.in(lang)}
+		f.byKey[id] = found
+		f.order = append(f.order, found)
 	}
 	found.Count++
 	return found
@@ -53,51 +58,55 @@ func (f *findings) add(level Level, key, text string) *Finding {
 
 func (f *findings) list() []Finding {
 	out := make([]Finding, 0, len(f.order))
-	for _, key := range f.order {
-		out = append(out, *f.byKey[key])
+	for _, found := range f.order {
+		out = append(out, *found)
 	}
 	rank := []Level{LevelError, LevelWarning, LevelNote}
 	slices.SortStableFunc(out, func(a, b Finding) int { return slices.Index(rank, a.Level) - slices.Index(rank, b.Level) })
 	return out
 }
 
-func (r *run) find(level Level, key, text string) {
+// find notes a finding; its level and words are in the catalogue.
+func (r *run) find(key string, args ...any) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.findings.add(level, key, text)
+	r.findings.add(r.Lang, r.check, key, args...)
 }
 
 // lookAtURL says what the platform would say about the URL itself.
 func (r *run) lookAtURL() {
 	if r.policy.HTTPSOnly && !strings.HasPrefix(strings.ToLower(r.To), "https://") {
-		r.find(LevelNote, "https", "the platform pushes to https URLs only")
+		r.find("https")
 	}
 }
 
-// judgeGood finds what is wrong with the answer to a message that was rightly signed.
-func (r *run) judgeGood(a answer) {
+// judgeGood finds what is wrong with the answer to a message that was rightly signed. explained says that a finding tells
+// why the platform does not take it for an acknowledgement.
+func (r *run) judgeGood(a answer) (explained bool) {
 	switch {
 	case a.failed != nil && a.failed.Kind == egress.KindTimeout:
-		r.find(LevelError, "late", fmt.Sprintf("gave no answer in time (%s): the platform's limit is %s", a.failed.Text, millis(r.deadline)))
-		return
+		r.find("late:none", millis(r.deadline), a.failed.Text)
+		return true
 	case a.failed != nil:
-		r.find(LevelError, "unreachable:"+string(a.failed.Kind), "could not be reached: "+a.failed.Error())
-		return
+		r.find("unreachable:"+string(a.failed.Kind), a.failed.Error())
+		return true
 	}
 	r.judgeTime(a.took)
 	if a.verdict.Kind == dialect.Accepted {
-		return
+		return false
 	}
 	switch a.status / 100 {
 	case 2:
-		r.find(LevelError, "wrong_words", a.verdict.Reason+": the platform does not take that for an acknowledgement")
+		r.find("wrong_words", a)
 	case 3:
-		r.find(LevelError, "redirect", a.verdict.Reason+": platforms do not follow redirects")
+		r.find("redirect", a)
 	case 4:
-		r.find(LevelError, "rejected", a.verdict.Reason+" to a rightly signed message: do both sides hold the same key?")
+		r.find("rejected", a)
 	default:
-		r.find(LevelNote, "failing", a.verdict.Reason+": the platform repeats such a message on its schedule")
+		r.find("failing", a)
+		return false
 	}
+	return true
 }
 
 // judgeTime warns when an answer takes more than half of the platform's time: on a bad day that is too late.
@@ -107,14 +116,14 @@ func (r *run) judgeTime(took time.Duration) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	level, key := LevelWarning, "slow"
+	key := "slow"
 	if took > r.deadline {
-		level, key = LevelError, "late"
+		key = "late"
 	}
-	f := r.findings.add(level, key, "")
-	if took > r.findings.worst || f.Text == "" {
-		r.findings.worst = max(r.findings.worst, took)
-		f.Text = fmt.Sprintf("answered after %s: the platform's limit is %s", millis(took), millis(r.deadline))
+	f := r.findings.add(r.Lang, r.check, key, millis(took), millis(r.deadline))
+	if took > r.findings.worst[f] {
+		r.findings.worst[f] = took
+		f.Text = say(r.Lang, look(key).text, millis(took), millis(r.deadline))
 	}
 }
 
@@ -125,4 +134,19 @@ func plural(n int, noun string) string {
 		return "1 " + noun
 	}
 	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+const maxShown = 60 // bytes of an answer that a finding shows
+
+// in words an answer: what the platform makes of it, or in Chinese what came, which needs no translation.
+func (a answer) in(lang string) string {
+	switch {
+	case lang != Chinese:
+		return a.verdict.Reason
+	case a.failed != nil:
+		return "没有应答（" + a.failed.Text + "）"
+	case len(a.body) == 0:
+		return fmt.Sprintf("应答 HTTP %d", a.status)
+	}
+	return fmt.Sprintf("应答 HTTP %d %.*q", a.status, maxShown, a.body)
 }

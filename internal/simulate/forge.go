@@ -12,24 +12,27 @@ import (
 
 // A forger makes one kind of request that a receiver must refuse.
 type forger struct {
-	name     string // in reports
+	name     string // in records
+	words    words  // in findings
 	settings dialect.Settings
 	change   func(req *dialect.Request, out dialect.Outbound) bool // nil = nothing to change; false = cannot
 }
 
 // makeForgers lists the kinds of forgery that the dialect allows.
 func (r *run) makeForgers() []forger {
-	if r.Forge == 0 {
-		return nil
+	byWords := func(en, zh string, s dialect.Settings, change func(*dialect.Request, dialect.Outbound) bool) forger {
+		return forger{en, words{en, zh}, s, change}
 	}
-	forgers := []forger{{"with one byte changed", r.Settings, changeByte}}
-	if wrong, err := wrongKeys(r.Dialect, r.Settings); err == nil {
-		forgers = append(forgers, forger{"signed with a wrong key", wrong, nil})
+	forgers := []forger{byWords("with one byte changed", "改动了一个字节", r.Settings, changeByte)}
+	wrong, err := wrongKeys(r.Dialect, r.Settings)
+	other := byWords("signed with a wrong key", "用错误密钥签名", wrong, nil)
+	if err == nil {
+		forgers = append(forgers, other)
 	} else {
-		r.find(LevelNote, "not_forged", "no message with a wrong key was sent: "+err.Error())
+		r.find("not_forged:key", other.words, err.Error())
 	}
 	if len(r.Dialect.SignatureHeaders) > 0 {
-		forgers = append(forgers, forger{"without a signature", r.Settings, r.dropSignature})
+		forgers = append(forgers, byWords("without a signature", "没有签名", r.Settings, r.dropSignature))
 	}
 	return forgers
 }
@@ -38,13 +41,14 @@ func (r *run) makeForgers() []forger {
 func (r *run) forge(ctx context.Context, j job) {
 	out := r.outbound(j.forger.name, j.number)
 	rec := Record{Kind: StepForged, ID: out.ID, EventType: out.EventType, Attempts: 1, Forgery: j.forger.name}
+	cannot := func(why words) { r.find("not_forged:"+j.forger.name, j.forger.words, why) }
 	req, err := r.Dialect.Sign(j.forger.settings, out)
 	if err != nil {
-		r.find(LevelNote, "not_forged", "no message "+j.forger.name+" was sent: it cannot be signed")
+		cannot(words{"it cannot be signed", "无法加签"})
 		return
 	}
 	if j.forger.change != nil && !j.forger.change(&req, out) {
-		r.find(LevelNote, "not_forged", "no message "+j.forger.name+" was sent: there is nothing in it to change")
+		cannot(words{"there is nothing in it to change", "其中没有可改动的内容"})
 		return
 	}
 	a, ok := r.send(ctx, req, r.judge)
@@ -66,9 +70,9 @@ func (r *run) forge(ctx context.Context, j job) {
 		}
 	})
 	if rec.Acknowledged {
-		r.find(LevelError, "forged_accepted:"+j.forger.name, a.verdict.Reason+" to a message "+j.forger.name+": anybody could send such messages")
+		r.find("forged_accepted:"+j.forger.name, a, j.forger.words)
 	} else if a.failed != nil {
-		r.find(LevelWarning, "forged_unanswered", "gave no answer to a message "+j.forger.name+" ("+a.failed.Text+"): it should be refused")
+		r.find("forged_unanswered:"+j.forger.name, j.forger.words, a.failed.Text)
 	}
 	r.record(rec)
 }

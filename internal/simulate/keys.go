@@ -9,6 +9,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
+	"maps"
 
 	"github.com/waypost/waypost/dialect"
 )
@@ -39,6 +40,45 @@ func Keys(d *dialect.Dialect) (platform, receiver dialect.Settings, err error) {
 		return dialect.Set("platform_private_key", private), dialect.Set("platform_public_key", public), err
 	}
 	return nil, nil, fmt.Errorf("there are no test keys for the dialect %s", d.Name)
+}
+
+// RotatingKeys is Keys with two live keys on both sides, the present one first: for the habit rotation.
+func RotatingKeys(d *dialect.Dialect) (platform, receiver dialect.Settings, err error) {
+	platform, receiver, err = Keys(d)
+	if err != nil {
+		return nil, nil, err
+	}
+	nextPlatform, nextReceiver, err := Keys(d)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, f := range d.Fields {
+		if !f.Several {
+			continue
+		}
+		if f.Secret {
+			platform[f.Name] = append(platform[f.Name], nextPlatform[f.Name]...)
+		}
+		receiver[f.Name] = append(receiver[f.Name], nextReceiver[f.Name]...)
+	}
+	for _, s := range []dialect.Settings{platform, receiver} {
+		maps.DeleteFunc(s, func(_ string, values []string) bool { return len(values) == 0 })
+	}
+	return platform, receiver, nil
+}
+
+// splitKeys makes of settings with two live keys those that hold the first alone, and those that hold the second.
+func splitKeys(d *dialect.Dialect, s dialect.Settings) (present, next dialect.Settings) {
+	present = maps.Clone(s)
+	for _, f := range d.Fields {
+		if values := s.All(f.Name); f.Secret && f.Several && len(values) > 1 {
+			if next == nil {
+				next = maps.Clone(s)
+			}
+			present[f.Name], next[f.Name] = values[:1], values[1:2]
+		}
+	}
+	return present, next
 }
 
 // shared is for platforms where both sides hold the same secrets.

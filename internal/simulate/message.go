@@ -20,6 +20,7 @@ import (
 type answer struct {
 	status  int
 	header  http.Header
+	body    []byte // at most 16 KiB
 	verdict dialect.Verdict
 	took    time.Duration
 	failed  *egress.Error // why there is no answer; nil = there is one
@@ -98,7 +99,7 @@ func (r *run) deliver(ctx context.Context, j job) {
 		rec.Status, rec.Reason = a.status, a.verdict.Reason
 		wait, more := r.next(a, rec.Attempts)
 		r.step(StepMessage, &rec, a, wait)
-		r.judgeGood(a)
+		explained := r.judgeGood(a)
 		if a.verdict.Kind == dialect.Accepted {
 			rec.Acknowledged, rec.LatencyMs, rec.TookMs = true, ms(a.took), ms(r.Now().Sub(began))
 			r.count(func(t *Totals) { t.Acknowledged++ })
@@ -107,7 +108,9 @@ func (r *run) deliver(ctx context.Context, j job) {
 		if !more {
 			rec.GivenUp, rec.TookMs = true, ms(r.Now().Sub(began))
 			r.count(func(t *Totals) { t.GivenUp++ })
-			r.find(LevelError, "gave_up", "was never acknowledged: the platform gives up after "+plural(rec.Attempts, "attempt"))
+			if !explained {
+				r.find("gave_up", words{plural(rec.Attempts, "attempt"), fmt.Sprintf("%d 次尝试", rec.Attempts)})
+			}
 			break
 		}
 		if sleep(ctx, wait) != nil {
@@ -129,7 +132,7 @@ func (r *run) attempt(ctx context.Context, out dialect.Outbound, rec *Record) (a
 	if err != nil {
 		rec.GivenUp, rec.Reason = true, "cannot be signed: "+err.Error()
 		r.count(func(t *Totals) { t.GivenUp++ })
-		r.find(LevelError, "not_signed", rec.Reason)
+		r.find("not_signed", err.Error())
 		return a, false
 	}
 	a, ok = r.send(ctx, req, r.judge)
@@ -181,7 +184,7 @@ func (r *run) repeat(ctx context.Context, out dialect.Outbound, times int) {
 			}
 		})
 		if !rec.Acknowledged {
-			r.find(LevelError, "duplicate_refused", "did not acknowledge a message that it had acknowledged before ("+a.verdict.Reason+"): the platform would repeat it again")
+			r.find("duplicate_refused", a)
 		}
 		r.record(rec)
 	}
@@ -192,7 +195,7 @@ func (r *run) handshake(ctx context.Context) {
 	rec := Record{Kind: StepHandshake, Attempts: 1}
 	req, judge, err := r.Dialect.Handshake(r.Settings, dialect.Nonce{Now: r.Now(), Seed: r.seed("handshake", 0)})
 	if err != nil {
-		r.find(LevelError, "handshake_failed", "the handshake cannot be made: "+err.Error())
+		r.find("handshake_failed", err.Error())
 		return
 	}
 	a, ok := r.send(ctx, req, judge)
@@ -201,8 +204,14 @@ func (r *run) handshake(ctx context.Context) {
 	}
 	rec.Status, rec.Reason, rec.Acknowledged, rec.LatencyMs = a.status, a.verdict.Reason, a.verdict.Kind == dialect.Accepted, ms(a.took)
 	r.step(StepHandshake, &rec, a, 0)
-	if !rec.Acknowledged {
-		r.find(LevelError, "handshake_failed", "did not pass the platform's verification of the URL: "+a.verdict.Reason)
+	switch {
+	case rec.Acknowledged:
+	case a.failed != nil && a.failed.Kind == egress.KindTimeout:
+		r.find("late:none", millis(r.deadline), a.failed.Text)
+	case a.status/100 == 3:
+		r.find("redirect", a)
+	default:
+		r.find("handshake_failed", a)
 	}
 	r.mu.Lock()
 	r.report.Handshake = &rec
@@ -213,16 +222,30 @@ func (r *run) judge(x dialect.Response) dialect.Verdict { return r.Dialect.Judge
 
 // send sends a request with the platform's deadline. ok is false when the run was ended meanwhile.
 func (r *run) send(ctx context.Context, req dialect.Request, judge func(dialect.Response) dialect.Verdict) (a answer, ok bool) {
+	return r.sendBy(ctx, r.Client, r.deadline, req, judge)
+}
+
+// sendSlowly is send, by the slow client if asked; the time that the slowness takes is not the receiver's.
+func (r *run) sendSlowly(ctx context.Context, req dialect.Request, slow bool) (answer, bool) {
+	if slow {
+		return r.sendBy(ctx, r.Slow.client, r.deadline+4*slowFor, req, r.judge)
+	}
+	return r.send(ctx, req, r.judge)
+}
+
+func (r *run) sendBy(
+	ctx context.Context, client *egress.Client, deadline time.Duration, req dialect.Request, judge func(dialect.Response) dialect.Verdict,
+) (a answer, ok bool) {
 	select {
 	case r.slots <- struct{}{}:
 		defer func() { <-r.slots }()
 	case <-ctx.Done():
 		return a, false
 	}
-	limited, cancel := context.WithTimeout(ctx, r.deadline)
+	limited, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()
 	began := r.Now()
-	got, err := r.Client.Do(limited, egress.Request{
+	got, err := client.Do(limited, egress.Request{
 		Method: req.Method, URL: r.To, Query: req.Query, Header: req.Header, Body: req.Body, Allow: r.Allow,
 	})
 	a.took = r.Now().Sub(began)
@@ -236,7 +259,7 @@ func (r *run) send(ctx context.Context, req dialect.Request, judge func(dialect.
 		a.verdict = dialect.Verdict{Kind: dialect.Retry, Reason: a.failed.Text}
 		return a, true
 	}
-	a.status, a.header = got.Status, got.Header
+	a.status, a.header, a.body = got.Status, got.Header, got.Body
 	a.verdict = judge(dialect.Response{Status: got.Status, Header: got.Header, Body: got.Body, Truncated: got.Truncated})
 	return a, true
 }

@@ -32,6 +32,7 @@ func dialects() (list []*dialect.Dialect) {
 type receiver struct {
 	dialect  *dialect.Dialect
 	settings dialect.Settings
+	clock    func(*http.Request) time.Time // nil = the present time
 
 	mu       sync.Mutex
 	seen     map[string]bool
@@ -47,8 +48,12 @@ func (rc *receiver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return
 	}
+	now := time.Now()
+	if rc.clock != nil {
+		now = rc.clock(r)
+	}
 	got, err := rc.dialect.Receive(rc.settings, dialect.Inbound{
-		Method: r.Method, Query: r.URL.RawQuery, Header: r.Header, Body: body, Now: time.Now(),
+		Method: r.Method, Query: r.URL.RawQuery, Header: r.Header, Body: body, Now: now,
 	})
 	rc.mu.Lock()
 	defer rc.mu.Unlock()
@@ -85,6 +90,13 @@ func (rc *receiver) has() int {
 // reach returns a client for which every URL leads to the handler, over connections in memory.
 func reach(t *testing.T, h http.Handler) *egress.Client {
 	t.Helper()
+	c, _ := reachBoth(t, h)
+	return c
+}
+
+// reachBoth is reach, with a slow client beside it.
+func reachBoth(t *testing.T, h http.Handler) (*egress.Client, *simulate.Slow) {
+	t.Helper()
 	l := &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}
 	s := &http.Server{Handler: h}
 	done := make(chan struct{})
@@ -92,7 +104,7 @@ func reach(t *testing.T, h http.Handler) *egress.Client {
 		defer close(done)
 		_ = s.Serve(l)
 	}()
-	c := egress.New(egress.Options{
+	o := egress.Options{
 		Resolve: func(context.Context, string) ([]netip.Addr, error) {
 			return []netip.Addr{netip.MustParseAddr("8.8.8.8")}, nil
 		},
@@ -107,13 +119,15 @@ func reach(t *testing.T, h http.Handler) *egress.Client {
 				return nil, ctx.Err()
 			}
 		},
-	})
+	}
+	c, slow := egress.New(o), simulate.NewSlow(o)
 	t.Cleanup(func() {
 		c.Close()
+		slow.Close()
 		_ = s.Close()
 		<-done
 	})
-	return c
+	return c, slow
 }
 
 type pipes struct {

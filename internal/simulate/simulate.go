@@ -8,7 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -44,6 +46,21 @@ type Options struct {
 	Disorder      bool // begin the messages in another order than they were made
 	Handshake     bool // do the platform console's "Verify" first, where the platform has one
 
+	// Habits are what platforms and strangers do on bad days, by their names (see HabitNames) or AllHabits. They are
+	// tried one after the other when the messages are done; each is a check of its own in the report.
+	Habits []string
+	Slow   *Slow // for the habit slow-body; nil = it is not tried
+	// Probe says how many messages the receiver has processed since it began. nil = nobody knows, and double processing
+	// is not found.
+	Probe func(context.Context) (int, error)
+	// Confirm is asked at the end whether the receiver processed each of the messages once. nil = nobody is asked.
+	Confirm func(ctx context.Context, messages int) error
+
+	Lang   string   // of findings and checks: English or Chinese; "" = English
+	Ignore []string // codes of findings that are expected: they do not fail the run
+	// P99 is most that 99 % of the answers may take, by an agreement of one's own; 0 = the platform's limit alone.
+	P99 time.Duration
+
 	// Seed decides ids, nonces and order, so that a run can be repeated. Zero = random. A receiver takes the messages of a
 	// repeated run for repeats.
 	Seed     [32]byte
@@ -54,6 +71,7 @@ type Options struct {
 // Step is one request of a run.
 type Step struct {
 	Kind      StepKind
+	Habit     string // for which it was sent, "" = none
 	ID        string // of the message
 	EventType string
 	Attempt   int           // 1 for the first
@@ -73,6 +91,7 @@ const (
 	StepMessage   StepKind = "message"
 	StepDuplicate StepKind = "duplicate"
 	StepForged    StepKind = "forged"
+	StepHabit     StepKind = "habit"
 )
 
 // run is one Run under way.
@@ -81,13 +100,20 @@ type run struct {
 	policy   dialect.Policy
 	deadline time.Duration
 	forgers  []forger
+	nextKey  dialect.Settings // the second key of the settings alone; nil = there is none
 	slots    chan struct{}
 	jobs     sync.WaitGroup
 
 	mu       sync.Mutex
 	report   Report
+	check    string // under way
 	findings findings
 	took     []time.Duration
+
+	// What the receiver should have processed. Only the goroutine of Run uses these.
+	expected      int // messages acknowledged
+	before        int // the probe's count when the run began
+	base, basedOn int // the probe's last count, and what was expected then
 }
 
 // Run sends messages until all are acknowledged or given up, as the platform would, and reports. When the context ends
@@ -98,12 +124,26 @@ func Run(ctx context.Context, o Options) (Report, error) {
 		return Report{}, err
 	}
 	began := r.Now()
-	if r.Handshake && r.Dialect.Handshake != nil {
+	start := 0
+	if r.Probe != nil {
+		r.enter("probe", words{"says how much it has processed", "能给出已处理的数量"})
+		start, _ = r.ask(ctx)
+	}
+	if (r.Handshake || r.has("challenge")) && r.Dialect.Handshake != nil {
+		r.enter("handshake", words{"passes the platform's verification of the URL", "通过平台的地址验证"})
 		r.handshake(ctx)
 	}
+	r.enter("messages", words{"acknowledges messages in time and in the platform's words", "按平台的要求及时确认消息"})
+	r.before = r.countBefore(ctx, start)
 	err = r.sendAll(ctx)
 	r.jobs.Wait()
-	return r.finish(began), err
+	r.judgeWork(ctx)
+	if err == nil {
+		r.tryHabits(ctx)
+		r.confirm(ctx)
+		err = ctx.Err()
+	}
+	return r.finish(began, err != nil), err
 }
 
 func prepare(ctx context.Context, o Options) (*run, error) {
@@ -116,6 +156,9 @@ func prepare(ctx context.Context, o Options) (*run, error) {
 		return nil, fmt.Errorf("simulate: the count must be 0 to %d", MaxCount)
 	case o.Rate < 0 || o.Speed < 0 || o.Forge < 0 || o.Forge > MaxCount || o.Duplicates < 0 || o.Duplicates > MaxCount:
 		return nil, fmt.Errorf("simulate: rate, speed, duplicates and forgeries must not be negative, and the latter two at most %d", MaxCount)
+	}
+	if err := o.checkReport(); err != nil {
+		return nil, err
 	}
 	if problems := o.Dialect.Validate(o.Settings, dialect.Sending, false); len(problems) > 0 {
 		return nil, fmt.Errorf("simulate: settings of the platform %s: %w", o.Dialect.Name, problems[0])
@@ -135,10 +178,35 @@ func prepare(ctx context.Context, o Options) (*run, error) {
 	if o.SpeedDeadline {
 		r.deadline = max(time.Duration(float64(r.deadline)/o.Speed), time.Millisecond)
 	}
-	r.report = Report{Dialect: o.Dialect.Name, To: o.To, DeadlineMs: ms(r.deadline)}
-	r.forgers = r.makeForgers()
+	r.report = Report{Dialect: o.Dialect.Name, To: o.To, Lang: o.Lang, DeadlineMs: ms(r.deadline)}
+	if o.has("rotation") {
+		r.Settings, r.nextKey = splitKeys(o.Dialect, o.Settings)
+	}
+	r.enter("url", words{"has a URL that the platform pushes to", "地址符合平台要求"})
+	if r.Forge > 0 {
+		r.forgers = r.makeForgers()
+	}
 	r.lookAtURL()
 	return r, nil
+}
+
+// CheckNames refuses options that name a habit, a finding or a language that there is not.
+func CheckNames(o Options) error { return o.checkReport() }
+
+// Wants says whether options ask for a habit.
+func Wants(o Options, habit string) bool { return o.has(habit) }
+
+// checkReport looks at what decides the report's form.
+func (o *Options) checkReport() error {
+	if o.Lang != "" && !slices.Contains(Languages(), o.Lang) {
+		return fmt.Errorf("simulate: the language must be one of %s", strings.Join(Languages(), ", "))
+	}
+	for _, code := range o.Ignore {
+		if !slices.Contains(Codes(), code) {
+			return fmt.Errorf("simulate: there is no finding %q; there are %s", code, strings.Join(Codes(), ", "))
+		}
+	}
+	return checkHabits(o.Habits)
 }
 
 func (o *Options) defaults() {
@@ -150,6 +218,9 @@ func (o *Options) defaults() {
 	}
 	if o.Speed == 0 {
 		o.Speed = 1
+	}
+	if o.Lang == "" {
+		o.Lang = English
 	}
 	if o.Now == nil {
 		o.Now = time.Now
