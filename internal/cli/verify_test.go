@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/waypost/waypost/internal/diagnose"
 )
 
 const verifySecret = "secret-of-verify-5b1f"
@@ -171,6 +173,17 @@ func TestVerifySaysWhatHappenedAndWhatToDo(t *testing.T) {
 			}
 			unsaid(t, out)
 		})
+	}
+}
+
+func TestVerifyKeepsStrangersOffTheTerminal(t *testing.T) {
+	t.Parallel()
+	for _, lang := range []string{"en", "zh"} {
+		var b strings.Builder
+		newWords(lang).print(&b, &diagnose.Diagnosis{Valid: true, Key: 1, EventType: "x\x1b[2J\nVALID", Platform: map[string]string{"a": "\u009b2J\r\nb"}})
+		if out := b.String(); strings.ContainsAny(out, "\x1b\u009b\r") || strings.Contains(out, "\nVALID") || strings.Count(out, "\n") != 3 {
+			t.Errorf("%q", out)
+		}
 	}
 }
 

@@ -339,7 +339,8 @@ func (e *Engine) reconfigure(ep hook.EndpointID, now time.Time) {
 	// No lane means nothing in hand; but a paused endpoint that was left asleep and forgotten may have work again.
 	l := e.lane(ep)
 	e.clearQueue(l)
-	l.more = true
+	// Whoever changes an endpoint, or listens for it again, may have mended it: the next attempt is a probe, and need not wait.
+	l.more, l.pause = true, time.Time{}
 	e.renew(l, now)
 }
 
