@@ -18,6 +18,7 @@ type EndpointFields struct {
 	Version      optional[int]               `json:"version,omitempty" minimum:"1" maximum:"65535" deprecated:"true" doc:"Yours, returned as given; has no meaning"`
 	Disabled     optional[bool]              `json:"disabled,omitempty" doc:"Gets nothing; what is pending is canceled"`
 	FilterTypes  optional[[]eventType]       `json:"filterTypes,omitempty" minItems:"1" maxItems:"1000" doc:"Event types that it gets; null = all"`
+	EventTypes   optional[[]eventType]       `json:"eventTypes,omitempty" minItems:"1" maxItems:"1000" doc:"The name of filterTypes in Svix's libraries from 2.0 on"`
 	Channels     optional[[]channel]         `json:"channels,omitempty" minItems:"1" maxItems:"10" doc:"Channels that it listens to; null = all"`
 	RateLimit    optional[int]               `json:"rateLimit,omitempty" minimum:"1" maximum:"65535" deprecated:"true" doc:"The older name of throttleRate"`
 	ThrottleRate optional[int]               `json:"throttleRate,omitempty" minimum:"1" maximum:"65535" doc:"Attempts a second; null = no limit"`
@@ -63,6 +64,7 @@ type endpointOut struct {
 	Version      int               `json:"version" deprecated:"true"`
 	Disabled     bool              `json:"disabled"`
 	FilterTypes  []string          `json:"filterTypes"`
+	EventTypes   []string          `json:"eventTypes" doc:"The same as filterTypes"`
 	Channels     []string          `json:"channels"`
 	RateLimit    *int              `json:"rateLimit" deprecated:"true"`
 	ThrottleRate *int              `json:"throttleRate"`
@@ -104,6 +106,7 @@ func (h *Handler) showEndpoint(e hook.Endpoint) endpointOut {
 	if len(out.FilterTypes) == 0 {
 		out.FilterTypes = nil
 	}
+	out.EventTypes = out.FilterTypes
 	if len(out.Channels) == 0 {
 		out.Channels = nil
 	}

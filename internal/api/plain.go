@@ -60,6 +60,7 @@ var svixMembers = map[string]string{
 	"MessageOut":         "channels eventId eventType id payload tags timestamp",
 	"OperationalOut":     "createdAt description disabled filterTypes id metadata rateLimit uid updatedAt url",
 	"TaskOut":            "data id status task",
+	"TaskStarted":        "id status task",
 }
 
 // shape says which members of a document stay. A nil shape keeps everything.

@@ -40,7 +40,7 @@ again.`,
 			if err != nil {
 				return err
 			}
-			return apply(cmd.Context(), s, c, declared, o, asJSON)
+			return apply(cmd.Context(), s, c, args[0], declared, o, asJSON)
 		},
 	}
 	fs := cmd.Flags()
@@ -72,7 +72,7 @@ func readDeclared(s Streams, path string) (app.Declared, error) {
 	return file.Declared, nil
 }
 
-func apply(ctx context.Context, s Streams, c *client, declared app.Declared, o app.ApplyOptions, asJSON bool) error {
+func apply(ctx context.Context, s Streams, c *client, name string, declared app.Declared, o app.ApplyOptions, asJSON bool) error {
 	if declared.Empty() && !o.Prune {
 		return misused("the file declares nothing: no event_types, profiles or applications")
 	}
@@ -98,7 +98,7 @@ func apply(ctx context.Context, s Streams, c *client, declared app.Declared, o a
 	}
 	var config *app.ConfigError
 	if errors.As(err, &config) {
-		return &exitError{code: 2, err: config, hint: "what was written before this stays; mend the file and apply it again"}
+		return &exitError{code: 2, err: fmt.Errorf("%s: %w", name, config), hint: "what was written before this stays; mend the file and apply it again"}
 	}
 	return c.advised(err, "")
 }

@@ -42,7 +42,7 @@ type Options struct {
 	// platform dialects are theirs byte for byte. nil = nobody traces.
 	Trace func(m *hook.Message, w hook.Work, dialect string) (traceparent string, end func(Event))
 
-	Broken  func(error)  // told once, by a goroutine of its own, when the store is broken; nil = nobody listens
+	Broken func(error) // told once, by a goroutine of its own, when the store is broken; nil = nobody listens
 
 	Workers     int // requests in flight that are shared evenly between endpoints; 0 = 256
 	MaxInFlight int // requests in flight at most, three quarters of them of one application; beyond Workers every endpoint has one; 0 = 2048
