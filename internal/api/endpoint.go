@@ -2,7 +2,9 @@ package api
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
+	"fmt"
 	"net/http"
 	"reflect"
 	"time"
@@ -258,22 +260,32 @@ func (h *Handler) deleteEndpoint(ctx context.Context, path *EndpointPath) error 
 	return h.Store.DeleteEndpoint(h.telling(ctx, hook.EndpointDeleted, app, &e), app.ID, e.ID, h.now())
 }
 
-// updateEndpoint replaces an endpoint. A uid that names none yet makes one.
+// updateEndpoint replaces an endpoint. A uid that names none yet makes one, unless another request makes it meanwhile.
 func (h *Handler) updateEndpoint(ctx context.Context, in *endpointUpdateInput) (*made[endpointOut], error) {
 	change := endpointEdit{url: &in.Body.URL, in: in.Body.EndpointFields, replace: true}
-	e, err := h.changeEndpoint(ctx, &in.EndpointPath, change)
-	if err == nil {
-		return &made[endpointOut]{http.StatusOK, h.showEndpoint(e)}, nil
+	fresh := endpointEdit{url: &in.Body.URL, in: in.Body.EndpointFields}
+	fresh.in.UID = optional[uid]{Set: true, Value: uid(in.Endpoint)}
+	for first := true; ; first = false {
+		e, err := h.changeEndpoint(ctx, &in.EndpointPath, change)
+		if err == nil {
+			return &made[endpointOut]{http.StatusOK, h.showEndpoint(e)}, nil
+		}
+		if !errors.Is(err, errNoEndpoint) {
+			return nil, err
+		}
+		if err := mayBecome(in.Endpoint, in.Body.UID, "endpoint"); err != nil {
+			return nil, err
+		}
+		out, err := makeEndpoint(ctx, h, in.App, fresh, h.showEndpoint)
+		if !first || !isConflict(err) {
+			return &made[endpointOut]{http.StatusCreated, out}, err
+		}
 	}
-	if !errors.Is(err, errNoEndpoint) {
-		return nil, err
-	}
-	if err := mayBecome(in.Endpoint, in.Body.UID, "endpoint"); err != nil {
-		return nil, err
-	}
-	change.in.UID, change.replace = optional[uid]{Set: true, Value: uid(in.Endpoint)}, false
-	out, err := makeEndpoint(ctx, h, in.App, change, h.showEndpoint)
-	return &made[endpointOut]{http.StatusCreated, out}, err
+}
+
+func isConflict(err error) bool {
+	var e *apiError
+	return errors.As(err, &e) && e.status == http.StatusConflict
 }
 
 func (h *Handler) patchEndpoint(ctx context.Context, in *endpointPatchInput) (*output[endpointOut], error) {
@@ -292,15 +304,24 @@ func (h *Handler) changeEndpoint(ctx context.Context, path *EndpointPath, change
 	return h.rewrite(ctx, path, h.updated, func(app hook.Application, e *hook.Endpoint) error { return h.edit(ctx, app, e, change) })
 }
 
+// editWait is how long a change waits for earlier ones of the same endpoint.
+const editWait = 10 * time.Second
+
 // carry adds to a context what the write of an endpoint carries along: see store.With.
 type carry func(ctx context.Context, app hook.Application, before, after *hook.Endpoint) context.Context
 
-// rewrite reads, changes and writes an endpoint. A change may ask the network about an address, which is no work to do under a
-// lock, and the engine disables endpoints without asking for any: so nothing is written when the endpoint was changed
-// meanwhile, and the change made anew. change leaves lists and maps of the endpoint alone and puts others in their place.
+// rewrite reads, changes and writes an endpoint. Changes of one endpoint wait for each other, but a change may ask the network
+// about an address, which is no work to do under a lock that holds up others, and the engine disables endpoints without asking
+// for any: so nothing is written when the endpoint was changed meanwhile, and the change made anew. change leaves lists and maps
+// of the endpoint alone and puts others in their place.
 func (h *Handler) rewrite(
 	ctx context.Context, path *EndpointPath, along carry, change func(hook.Application, *hook.Endpoint) error,
 ) (hook.Endpoint, error) {
+	leave, err := h.waitForEdit(ctx, path)
+	if err != nil {
+		return hook.Endpoint{}, err
+	}
+	defer leave()
 	for range 5 {
 		app, before, err := h.endpoint(ctx, path)
 		if err != nil {
@@ -315,6 +336,17 @@ func (h *Handler) rewrite(
 		}
 	}
 	return hook.Endpoint{}, conflict("the endpoint was changed by somebody else at the same time: try again")
+}
+
+// waitForEdit lets one change at a time through for each endpoint. leave must be called when it is done.
+func (h *Handler) waitForEdit(ctx context.Context, path *EndpointPath) (leave func(), err error) {
+	ctx, cancel := context.WithTimeout(ctx, editWait)
+	defer cancel()
+	leave, err = h.edits.enter(ctx, sha256.Sum256(fmt.Appendf(nil, "%q %q", path.App, path.Endpoint)))
+	if err != nil {
+		return nil, unavailable("other changes of this endpoint are still under way")
+	}
+	return leave, nil
 }
 
 // updated is the carry that tells the operator of a change. A configuration file is applied at each start, and tells only of

@@ -157,7 +157,7 @@ func (h *Handler) operationalSecrets(one string) {
 		"Replace the signing secret; messages are signed with the old one too for a while")
 	rotate.DefaultStatus = http.StatusNoContent
 	add(h, rotate, organisation, func(ctx context.Context, in *operationalRotateInput) (*struct{}, error) {
-		return nil, h.rotateSecret(ctx, in.path(), in.Body)
+		return nil, h.rotateSecret(ctx, in.path(), in.Body, h.rotated)
 	})
 }
 

@@ -32,6 +32,9 @@ again.`,
 		Example: "  waypost apply waypost.yaml --dry-run\n  waypost apply waypost.yaml --prune\n  waypost export | waypost apply - --server http://other:8071",
 		Args:    exactArgs("FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if args[0] == "-" && t.tokenFile == "-" {
+				return misused("only one of the file and the token can come from standard input")
+			}
 			c, err := t.client(s)
 			if err != nil {
 				return err

@@ -162,6 +162,7 @@ func TestApplyRefusesAndSaysWhatToDo(t *testing.T) {
 		"a token that is unknown":   {[]string{"apply", file("applications:\n- uid: b\n")}, map[string]string{"WAYPOST_SERVER": s.url, "WAYPOST_TOKEN": "wrong"}, 1, "WAYPOST_TOKEN or --token-file must hold a live token"},
 		"nobody there":              {[]string{"apply", file("applications:\n- uid: c\n"), "--server", "http://127.0.0.1:1"}, s.env, 1, "is the server running?"},
 		"no address":                {[]string{"apply", "x", "--server", "127.0.0.1:8071"}, s.env, 2, "is no address of a server"},
+		"two things from one input": {[]string{"apply", "-", "--token-file", "-"}, s.env, 2, "only one of the file and the token"},
 		"two tokens in a file":      {[]string{"export", "--token-file", file("a b")}, s.env, 2, "must hold one token"},
 	} {
 		t.Run(name, func(t *testing.T) {
