@@ -86,7 +86,9 @@ func checkDriven() int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	operations, missing := regexp.MustCompile("(?m)^\\| `([A-Z]+) (/[^`]*)` \\| (.*) \\|$").FindAllStringSubmatch(string(text), -1), 0
+	_, section, _ := strings.Cut(string(text), "\n## Operations\n")
+	section, _, _ = strings.Cut(section, "\n#")
+	operations, missing := regexp.MustCompile("(?m)^\\| `([A-Z]+) (/[^`]*)` \\| (.*) \\|$").FindAllStringSubmatch(section, -1), 0
 	for _, row := range operations {
 		method, path, note := row[1], row[2], row[3]
 		if note != "addition" && !wasDriven(method, path) {
