@@ -260,6 +260,34 @@ func TestAfterARotationTheOldKeyOpensNothing(t *testing.T) {
 	}
 }
 
+// Somebody reads from the log, or copies it, at the moment when it should be emptied: that is tried again.
+func TestTheLogIsEmptiedAsSoonAsNobodyReads(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	db := openWith(t, dir, keyOf(t, 1), nil)
+	fillVault(t, db, 5)
+	reader, err := openReader(db.uri)
+	check(t, err)
+	defer func() { check(t, reader.close()) }()
+	check(t, reader.Exec(`BEGIN; SELECT count(*) FROM endpoints`))
+	if emptied, err := db.emptyLog(t.Context()); emptied || err != nil {
+		t.Fatalf("emptied while somebody reads from it: %v, %v", emptied, err)
+	}
+	ended := make(chan error)
+	go func() { ended <- db.forgetKey(t.Context()) }()
+	select {
+	case err := <-ended:
+		t.Errorf("it gave up: %v", err)
+		check(t, reader.Exec(`ROLLBACK`))
+	case <-time.After(20 * time.Millisecond):
+		check(t, reader.Exec(`ROLLBACK`))
+		check(t, <-ended)
+	}
+	if i, err := os.Stat(filepath.Join(dir, fileName+"-wal")); err != nil || i.Size() > 0 {
+		t.Errorf("the log: %v, %v", i.Size(), err)
+	}
+}
+
 // wantSealed wants a value to be under one key and not under another.
 func wantSealed(t *testing.T, under, not *store.Sealer, value []byte, place string) {
 	t.Helper()
