@@ -267,7 +267,7 @@ func byHand[T any](t *testing.T, s *server, path string, in any) *T {
 	}
 	r.Header.Set("Authorization", "Bearer "+orgToken)
 	r.Header.Set("User-Agent", "svix-libs/1.44.0/go")
-	resp, err := http.DefaultClient.Do(r)
+	resp, err := client.Do(r)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -375,6 +375,7 @@ func TestAttempts(t *testing.T) {
 		t.Fatalf("first page %+v", page)
 	}
 	filter.Iterator = page.Iterator.Get()
+	//lint:ignore SA1019 the client still has it
 	if rest := ok(s.MessageAttempt.List(ctx, "shop", m.Id, filter))(t); len(rest.Data) != 1 || !rest.Done {
 		t.Errorf("second page %+v", rest)
 	}
@@ -482,6 +483,49 @@ func TestOperationalWebhooks(t *testing.T) {
 	done(t, s.OperationalWebhookEndpoint.RotateSecretWithOptions(ctx, "ops", &svix.OperationalWebhookEndpointSecretIn{}, key("s")))
 	s.call(t, "PUT", "/operational-webhook/endpoint/ops/headers", `{"headers":{"X-A":"1"}}`, http.StatusNoContent)
 	s.call(t, "GET", "/operational-webhook/endpoint/ops/headers", "", http.StatusOK)
+}
+
+// TestOperationsWithoutAMethod drives what later clients have, and Svix's open server, but this client has no method for.
+func TestOperationsWithoutAMethod(t *testing.T) {
+	t.Parallel()
+	s, ctx, r := serve(t), t.Context(), receive(t)
+	s.shop(t, "shop", &svix.EndpointIn{Url: r.url, Uid: svix.String("main"), Secret: svix.String(secretA)})
+	m := ok(s.Message.Create(ctx, "shop", &svix.MessageIn{EventType: "order.paid", Payload: map[string]any{"n": 1}}))(t)
+	s.awaitStatus(t, "shop", "main", m.Id, 0)
+	for _, path := range []string{"/app/shop/msg/" + m.Id + "/attempt", "/app/shop/msg/" + m.Id + "/endpoint/main/attempt"} {
+		if got := s.call(t, "GET", path, "", http.StatusOK); !strings.Contains(got, `"responseStatusCode":200`) {
+			t.Errorf("%s: %s", path, got)
+		}
+	}
+	if got := s.call(t, "POST", "/event-type/schema/generate-example", `{"schema":{"type":"object","examples":[{"n":1}]}}`, http.StatusOK); !strings.Contains(got, `{"n":1}`) {
+		t.Errorf("example %s", got)
+	}
+	var task struct{ ID string }
+	for path, body := range map[string]string{
+		"/app/shop/endpoint/main/bulk-replay": fmt.Sprintf(`{"since":%q}`, time.Now().Add(-time.Hour).Format(time.RFC3339)),
+		"/msg/broadcast":                      `{"eventType":"news","payload":{"to":"all"}}`,
+	} {
+		if err := json.Unmarshal([]byte(s.call(t, "POST", path, body, http.StatusAccepted)), &task); err != nil {
+			t.Fatal(err)
+		}
+		s.awaitTask(t, task.ID)
+	}
+	verify(t, secretA, r.next(t, 2))
+	verify(t, secretA, r.next(t, 3))
+	if got := s.call(t, "GET", "/background-task?status=finished", "", http.StatusOK); strings.Count(got, `"id":"qtask_`) != 2 {
+		t.Errorf("tasks %s", got)
+	}
+	s.call(t, "POST", "/app/shop/endpoint", `{"uid":"inbox","transport":"poll"}`, http.StatusCreated)
+	polled := ok(s.Message.Create(ctx, "shop", &svix.MessageIn{EventType: "order.paid", Payload: map[string]any{"n": 2}}))(t)
+	for _, path := range []string{"/app/shop/poller/inbox", "/app/shop/poller/inbox/consumer/reader"} {
+		if got := s.call(t, "GET", path, "", http.StatusOK); !strings.Contains(got, polled.Id) {
+			t.Errorf("%s: %s", path, got)
+		}
+	}
+	s.call(t, "POST", "/app/shop/poller/inbox/consumer/reader/seek", `{"after":"2026-01-01T00:00:00Z"}`, http.StatusOK)
+	s.call(t, "HEAD", "/health/ping", "", http.StatusNoContent)
+	s.call(t, "HEAD", "/health", "", http.StatusOK)
+	s.call(t, "GET", "/health", "", http.StatusOK)
 }
 
 // TestWhatOnlyHostedSvixHas drives the rest of the client: what Svix's open server lacks, and Waypost does not have either.

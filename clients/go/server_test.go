@@ -3,6 +3,7 @@ package clients
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -44,7 +45,10 @@ func run(m *testing.M) int {
 		fmt.Fprintf(os.Stderr, "build the program: %v\n%s", err, out)
 		return 1
 	}
-	return m.Run()
+	if code := m.Run(); code != 0 || flag.Lookup("test.run").Value.String() != "" {
+		return code
+	}
+	return checkDriven()
 }
 
 // server is a running program and the official client of it.
@@ -79,14 +83,14 @@ func serve(t *testing.T) *server {
 		t.Fatal(err)
 	}
 	eventually(t, "the server answers", func() bool {
-		resp, err := http.Get(base.String() + "/api/v1/health/ping")
+		resp, err := client.Get(base.String() + "/api/v1/health/ping")
 		if err != nil {
 			return false
 		}
 		_ = resp.Body.Close()
 		return resp.StatusCode == http.StatusNoContent
 	})
-	return &server{svix.New(orgToken, &svix.SvixOptions{ServerUrl: base}), base.String()}
+	return &server{svix.New(orgToken, &svix.SvixOptions{ServerUrl: base, HTTPClient: client}), base.String()}
 }
 
 func freeAddress(t *testing.T) string {
@@ -106,7 +110,7 @@ func (s *server) with(t *testing.T, token string) *svix.Svix {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return svix.New(token, &svix.SvixOptions{ServerUrl: base})
+	return svix.New(token, &svix.SvixOptions{ServerUrl: base, HTTPClient: client})
 }
 
 // call makes a request of an operation that the client has no method for, and fails the test unless it is answered so.
@@ -117,7 +121,7 @@ func (s *server) call(t *testing.T, method, path, body string, want int) string 
 		t.Fatal(err)
 	}
 	r.Header.Set("Authorization", "Bearer "+orgToken)
-	resp, err := http.DefaultClient.Do(r)
+	resp, err := client.Do(r)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -89,6 +89,7 @@ type Handler struct {
 	enforce *cache[hook.ApplicationID, bool]
 	schemas *schemaShelf
 	twins   *twins
+	edits   *twins     // by endpoint
 	config  sync.Mutex // held over a read of the configuration and the write that follows from it
 
 	lists      *crowd
@@ -110,6 +111,7 @@ func New(o Options) *Handler {
 		enforce: newCache[hook.ApplicationID, bool](),
 		schemas: newSchemaShelf(),
 		twins:   newTwins(),
+		edits:   newTwins(),
 
 		lists:      newCrowd(listsEach, listsAll),
 		handshakes: newCrowd(handshakesEach, handshakesAll),

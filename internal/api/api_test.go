@@ -138,7 +138,11 @@ func checkURL(ctx context.Context, door *egress.Client, url string, allow []stri
 	}
 	var e *egress.Error
 	if err := door.Check(ctx, url, nets); errors.As(err, &e) {
-		return &hook.Error{Kind: hook.KindInvalid, Text: e.Text, Err: errors.New(e.Hint)}
+		out := &hook.Error{Kind: hook.KindInvalid, Text: e.Text}
+		if e.Hint != "" {
+			out.Err = errors.New(e.Hint)
+		}
+		return out
 	}
 	return nil
 }

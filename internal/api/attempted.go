@@ -92,6 +92,7 @@ type messageEndpointOut struct {
 	Version      int       `json:"version" deprecated:"true"`
 	Disabled     bool      `json:"disabled"`
 	FilterTypes  []string  `json:"filterTypes"`
+	EventTypes   []string  `json:"eventTypes" doc:"The same as filterTypes"`
 	Channels     []string  `json:"channels"`
 	RateLimit    *int      `json:"rateLimit" deprecated:"true"`
 	ThrottleRate *int      `json:"throttleRate"`
@@ -189,7 +190,7 @@ func (h *Handler) showDestination(e hook.Endpoint, d hook.Delivery, expanded boo
 	out := h.showEndpoint(e)
 	return messageEndpointOut{
 		ID: out.ID, UID: out.UID, URL: out.URL, Description: out.Description, Version: out.Version, Disabled: out.Disabled,
-		FilterTypes: out.FilterTypes, Channels: out.Channels, RateLimit: out.RateLimit, ThrottleRate: out.ThrottleRate,
+		FilterTypes: out.FilterTypes, EventTypes: out.EventTypes, Channels: out.Channels, RateLimit: out.RateLimit, ThrottleRate: out.ThrottleRate,
 		CreatedAt: out.CreatedAt, UpdatedAt: out.UpdatedAt, StandingOut: showStanding(d, expanded), Attempts: d.Attempts,
 	}
 }

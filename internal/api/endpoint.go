@@ -2,7 +2,9 @@ package api
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
+	"fmt"
 	"net/http"
 	"reflect"
 	"time"
@@ -18,6 +20,7 @@ type EndpointFields struct {
 	Version      optional[int]               `json:"version,omitempty" minimum:"1" maximum:"65535" deprecated:"true" doc:"Yours, returned as given; has no meaning"`
 	Disabled     optional[bool]              `json:"disabled,omitempty" doc:"Gets nothing; what is pending is canceled"`
 	FilterTypes  optional[[]eventType]       `json:"filterTypes,omitempty" minItems:"1" maxItems:"1000" doc:"Event types that it gets; null = all"`
+	EventTypes   optional[[]eventType]       `json:"eventTypes,omitempty" minItems:"1" maxItems:"1000" doc:"The name of filterTypes in Svix's libraries from 2.0 on"`
 	Channels     optional[[]channel]         `json:"channels,omitempty" minItems:"1" maxItems:"10" doc:"Channels that it listens to; null = all"`
 	RateLimit    optional[int]               `json:"rateLimit,omitempty" minimum:"1" maximum:"65535" deprecated:"true" doc:"The older name of throttleRate"`
 	ThrottleRate optional[int]               `json:"throttleRate,omitempty" minimum:"1" maximum:"65535" doc:"Attempts a second; null = no limit"`
@@ -63,6 +66,7 @@ type endpointOut struct {
 	Version      int               `json:"version" deprecated:"true"`
 	Disabled     bool              `json:"disabled"`
 	FilterTypes  []string          `json:"filterTypes"`
+	EventTypes   []string          `json:"eventTypes" doc:"The same as filterTypes"`
 	Channels     []string          `json:"channels"`
 	RateLimit    *int              `json:"rateLimit" deprecated:"true"`
 	ThrottleRate *int              `json:"throttleRate"`
@@ -104,6 +108,7 @@ func (h *Handler) showEndpoint(e hook.Endpoint) endpointOut {
 	if len(out.FilterTypes) == 0 {
 		out.FilterTypes = nil
 	}
+	out.EventTypes = out.FilterTypes
 	if len(out.Channels) == 0 {
 		out.Channels = nil
 	}
@@ -259,22 +264,32 @@ func (h *Handler) deleteEndpoint(ctx context.Context, path *EndpointPath) error 
 	return h.Store.DeleteEndpoint(h.telling(ctx, hook.EndpointDeleted, app, &e), app.ID, e.ID, h.now())
 }
 
-// updateEndpoint replaces an endpoint. A uid that names none yet makes one.
+// updateEndpoint replaces an endpoint. A uid that names none yet makes one, unless another request makes it meanwhile.
 func (h *Handler) updateEndpoint(ctx context.Context, in *endpointUpdateInput) (*made[endpointOut], error) {
 	change := endpointEdit{url: &in.Body.URL, in: in.Body.EndpointFields, replace: true}
-	e, err := h.changeEndpoint(ctx, &in.EndpointPath, change)
-	if err == nil {
-		return &made[endpointOut]{http.StatusOK, h.showEndpoint(e)}, nil
+	fresh := endpointEdit{url: &in.Body.URL, in: in.Body.EndpointFields}
+	fresh.in.UID = optional[uid]{Set: true, Value: uid(in.Endpoint)}
+	for first := true; ; first = false {
+		e, err := h.changeEndpoint(ctx, &in.EndpointPath, change)
+		if err == nil {
+			return &made[endpointOut]{http.StatusOK, h.showEndpoint(e)}, nil
+		}
+		if !errors.Is(err, errNoEndpoint) {
+			return nil, err
+		}
+		if err := mayBecome(in.Endpoint, in.Body.UID, "endpoint"); err != nil {
+			return nil, err
+		}
+		out, err := makeEndpoint(ctx, h, in.App, fresh, h.showEndpoint)
+		if !first || !isConflict(err) {
+			return &made[endpointOut]{http.StatusCreated, out}, err
+		}
 	}
-	if !errors.Is(err, errNoEndpoint) {
-		return nil, err
-	}
-	if err := mayBecome(in.Endpoint, in.Body.UID, "endpoint"); err != nil {
-		return nil, err
-	}
-	change.in.UID, change.replace = optional[uid]{Set: true, Value: uid(in.Endpoint)}, false
-	out, err := makeEndpoint(ctx, h, in.App, change, h.showEndpoint)
-	return &made[endpointOut]{http.StatusCreated, out}, err
+}
+
+func isConflict(err error) bool {
+	var e *apiError
+	return errors.As(err, &e) && e.status == http.StatusConflict
 }
 
 func (h *Handler) patchEndpoint(ctx context.Context, in *endpointPatchInput) (*output[endpointOut], error) {
@@ -293,15 +308,24 @@ func (h *Handler) changeEndpoint(ctx context.Context, path *EndpointPath, change
 	return h.rewrite(ctx, path, h.updated, func(app hook.Application, e *hook.Endpoint) error { return h.edit(ctx, app, e, change) })
 }
 
+// editWait is how long a change waits for earlier ones of the same endpoint.
+const editWait = 10 * time.Second
+
 // carry adds to a context what the write of an endpoint carries along: see store.With.
 type carry func(ctx context.Context, app hook.Application, before, after *hook.Endpoint) context.Context
 
-// rewrite reads, changes and writes an endpoint. A change may ask the network about an address, which is no work to do under a
-// lock, and the engine disables endpoints without asking for any: so nothing is written when the endpoint was changed
-// meanwhile, and the change made anew. change leaves lists and maps of the endpoint alone and puts others in their place.
+// rewrite reads, changes and writes an endpoint. Changes of one endpoint wait for each other, but a change may ask the network
+// about an address, which is no work to do under a lock that holds up others, and the engine disables endpoints without asking
+// for any: so nothing is written when the endpoint was changed meanwhile, and the change made anew. change leaves lists and maps
+// of the endpoint alone and puts others in their place.
 func (h *Handler) rewrite(
 	ctx context.Context, path *EndpointPath, along carry, change func(hook.Application, *hook.Endpoint) error,
 ) (hook.Endpoint, error) {
+	leave, err := h.waitForEdit(ctx, path)
+	if err != nil {
+		return hook.Endpoint{}, err
+	}
+	defer leave()
 	for range 5 {
 		app, before, err := h.endpoint(ctx, path)
 		if err != nil {
@@ -316,6 +340,17 @@ func (h *Handler) rewrite(
 		}
 	}
 	return hook.Endpoint{}, conflict("the endpoint was changed by somebody else at the same time: try again")
+}
+
+// waitForEdit lets one change at a time through for each endpoint. leave must be called when it is done.
+func (h *Handler) waitForEdit(ctx context.Context, path *EndpointPath) (leave func(), err error) {
+	ctx, cancel := context.WithTimeout(ctx, editWait)
+	defer cancel()
+	leave, err = h.edits.enter(ctx, sha256.Sum256(fmt.Appendf(nil, "%q %q", path.App, path.Endpoint)))
+	if err != nil {
+		return nil, unavailable("other changes of this endpoint are still under way")
+	}
+	return leave, nil
 }
 
 // updated is the carry that tells the operator of a change. A configuration file is applied at each start, and tells only of

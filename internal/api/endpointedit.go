@@ -20,6 +20,10 @@ const (
 	standardSecret  = "secret" // the standard dialect's setting that holds its signing secrets
 	secretBytes     = 32
 
+	// userHeader is spelt as nobody needs to: what is under it came from an address, or may be treated as if it did.
+	userHeader = "authorization"
+	basicAuth  = "Basic "
+
 	// maxOwnTimeout bounds what an application's token may demand: each attempt holds a place of all endpoints' while it waits.
 	maxOwnTimeout = time.Minute
 )
@@ -42,6 +46,9 @@ func (h *Handler) edit(ctx context.Context, app hook.Application, e *hook.Endpoi
 	fillEndpoint(&p, e, in, change.replace)
 	if change.url != nil {
 		e.URL = *change.url
+		if !sameHost(before.URL, e.URL) && !in.Headers.given() {
+			dropUser(e)
+		}
 		takeUser(&p, e, in.Headers.given())
 	}
 	d, shared, err := h.chooseDialect(ctx, &p, e, in)
@@ -97,10 +104,12 @@ func (h *Handler) mayEdit(ctx context.Context, app hook.Application, d *dialect.
 			return err
 		}
 	}
-	if !in.FilterTypes.given() {
+	if !in.FilterTypes.given() && !in.EventTypes.given() {
 		return nil
 	}
-	return h.maySubscribe(ctx, who, app, e.EventTypes)
+	// What it listens to already may stay, so that what was read can be written back.
+	fresh := slices.DeleteFunc(slices.Clone(e.EventTypes), func(t string) bool { return slices.Contains(before.EventTypes, t) })
+	return h.maySubscribe(ctx, who, app, fresh)
 }
 
 // secretsDiffer says whether a secret of a dialect is not the same in two settings.
@@ -124,9 +133,9 @@ func fillEndpoint(p *problems, e *hook.Endpoint, in EndpointFields, replace bool
 	in.Metadata.into(&e.Metadata, replace)
 	checkMetadata(p, e.Metadata)
 	fillRate(p, &e.ThrottleRate, in.RateLimit, in.ThrottleRate, replace)
-	if in.FilterTypes.Set || replace {
-		checkEventTypes(p, in.FilterTypes.Value)
-		e.EventTypes = texts(in.FilterTypes.Value)
+	if types := eitherTypes(p, in.FilterTypes, in.EventTypes); types.Set || replace {
+		checkEventTypes(p, types.Value)
+		e.EventTypes = texts(types.Value)
 	}
 	if in.Channels.Set || replace {
 		e.Channels = texts(in.Channels.Value)
@@ -159,6 +168,17 @@ func fillEndpoint(p *problems, e *hook.Endpoint, in EndpointFields, replace bool
 	in.RequireVerified.into(&e.RequireVerified, false)
 	in.Paused.into(&e.Paused, false)
 	in.Concurrency.into(&e.Concurrency, false)
+}
+
+// eitherTypes is the member under the name that was used.
+func eitherTypes(p *problems, older, newer optional[[]eventType]) optional[[]eventType] {
+	if older.given() && newer.given() && !slices.Equal(older.Value, newer.Value) {
+		p.add("body.filterTypes", "is the older name of eventTypes, and says something else: give one of them")
+	}
+	if newer.given() || !older.Set {
+		return newer
+	}
+	return older
 }
 
 // chooseDialect applies dialect and profile. The dialect is nil when they do not go together, which is a problem noted.
@@ -295,7 +315,7 @@ func takeUser(p *problems, e *hook.Endpoint, headersGiven bool) {
 	e.URL = scheme + "//" + rest[strings.LastIndexByte(rest[:end], '@')+1:]
 
 	password, _ := u.User.Password()
-	value := "Basic " + base64.StdEncoding.EncodeToString([]byte(u.User.Username()+":"+password))
+	value := basicAuth + base64.StdEncoding.EncodeToString([]byte(u.User.Username()+":"+password))
 	if len(value) > maxHeaderValue {
 		p.add("body.url", "has a user and password that are too long for a header")
 		return
@@ -304,12 +324,27 @@ func takeUser(p *problems, e *hook.Endpoint, headersGiven bool) {
 	if headers == nil {
 		headers = map[string]string{}
 	}
-	if removeHeader(headers, "authorization") && headersGiven {
+	if removeHeader(headers, userHeader) && headersGiven {
 		p.add("body.url", "has a user and password, and headers has an authorization: give one of them")
 		return
 	}
-	headers["authorization"] = value
+	headers[userHeader] = value
 	e.Headers = headers
+}
+
+// dropUser takes away what takeUser made of an address: a user and password are for the host with which they were given.
+func dropUser(e *hook.Endpoint) {
+	if strings.HasPrefix(e.Headers[userHeader], basicAuth) {
+		e.Headers = maps.Clone(e.Headers)
+		delete(e.Headers, userHeader)
+	}
+}
+
+// sameHost says whether two addresses lead to the same port of the same host by the same scheme.
+func sameHost(a, b string) bool {
+	x, err := url.Parse(a)
+	y, err2 := url.Parse(b)
+	return err == nil && err2 == nil && strings.EqualFold(x.Scheme, y.Scheme) && strings.EqualFold(x.Host, y.Host)
 }
 
 // checkURL judges the address of an endpoint.
@@ -345,8 +380,8 @@ func (h *Handler) checkURL(ctx context.Context, p *problems, app hook.Applicatio
 			return ctx.Err()
 		}
 		problem := addressProblem(err, actorOf(ctx))
-		if app.ID == hook.Operational {
-			problem = addressProblem(err, actor{app: app.ID}) + "; to allow it, start the server with --operational-allow"
+		if e := (*hook.Error)(nil); app.ID == hook.Operational && errors.As(err, &e) && e.Err != nil { // there is a way
+			problem = e.Text + "; to allow it, start the server with --operational-allow"
 		}
 		p.add("body.url", "%s", problem)
 	}

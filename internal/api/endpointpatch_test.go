@@ -31,8 +31,10 @@ func TestPatchChangesOneMemberAndNoOther(t *testing.T) {
 		{`{"version":2}`, map[string]string{"version": "2"}},
 		{`{"version":null}`, map[string]string{"version": "1"}},
 		{`{"disabled":true}`, map[string]string{"disabled": "true", "disabledReason": `"disabled through the API"`}},
-		{`{"filterTypes":["test"]}`, map[string]string{"filterTypes": `["test"]`}},
-		{`{"filterTypes":null}`, map[string]string{"filterTypes": "null"}},
+		{`{"filterTypes":["test"]}`, map[string]string{"filterTypes": `["test"]`, "eventTypes": `["test"]`}},
+		{`{"filterTypes":null}`, map[string]string{"filterTypes": "null", "eventTypes": "null"}},
+		{`{"eventTypes":["test"]}`, map[string]string{"filterTypes": `["test"]`, "eventTypes": `["test"]`}},
+		{`{"eventTypes":null}`, map[string]string{"filterTypes": "null", "eventTypes": "null"}},
 		{`{"channels":["test","te:st"]}`, map[string]string{"channels": `["te:st","test"]`}},
 		{`{"channels":null}`, map[string]string{"channels": "null"}},
 		{`{"disabled":null}`, map[string]string{"disabled": "false", "disabledReason": `""`}},
@@ -212,6 +214,27 @@ func TestCredentialsInTheAddress(t *testing.T) {
 			}
 		})
 	}
+	t.Run("they do not follow it to another host", func(t *testing.T) {
+		s := s.in(t)
+		for _, away := range []string{"https://example.org/hook", "https://example.com:8443/hook", "http://example.com/hook"} {
+			path := app + "/endpoint/" + s.post(app+"/endpoint", object{"url": "https://user:pass@example.com/hook"}).want(201).json().str("id")
+			s.patch(path+"/headers", object{"headers": object{"x-kept": "1"}}).want(204)
+			s.patch(path, object{"url": "https://EXAMPLE.com/other"}).want(200)
+			if got := s.stored(path).Headers["authorization"]; got != basic("user:pass") {
+				t.Errorf("another path of the host is sent %q", got)
+			}
+			s.patch(path, object{"url": away}).want(200)
+			if got := s.stored(path).Headers; len(got) != 1 || got["x-kept"] != "1" {
+				t.Errorf("%s is sent %v", away, got)
+			}
+		}
+		t.Log("a header that was set as one does, as with Svix")
+		path := s.ep(app, object{"headers": object{"Authorization": basic("user:pass")}})
+		s.put(path, object{"url": "https://example.org/"}).want(200)
+		if got := s.stored(path).Headers["Authorization"]; got != basic("user:pass") {
+			t.Errorf("sends %q", got)
+		}
+	})
 	t.Run("a dialect that signs there has no place for them", func(t *testing.T) {
 		s.in(t).post(app+"/endpoint", object{"url": "https://user:pass@example.com/", "dialect": "pandapon", "settings": object{"access_secret": "x"}}).
 			wrong("body.headers.authorization")

@@ -27,25 +27,27 @@ type OperationalFields struct {
 	Description  optional[string]            `json:"description,omitempty" maxLength:"4096"`
 	Disabled     optional[bool]              `json:"disabled,omitempty" doc:"Gets nothing; what is pending is canceled"`
 	FilterTypes  optional[[]eventType]       `json:"filterTypes,omitempty" minItems:"1" maxItems:"1000" doc:"Operational event types that it gets; null = all"`
+	EventTypes   optional[[]eventType]       `json:"eventTypes,omitempty" minItems:"1" maxItems:"1000" doc:"The name of filterTypes in Svix's libraries from 2.0 on"`
 	RateLimit    optional[int]               `json:"rateLimit,omitempty" minimum:"1" maximum:"65535" deprecated:"true" doc:"The older name of throttleRate"`
 	ThrottleRate optional[int]               `json:"throttleRate,omitempty" minimum:"1" maximum:"65535" doc:"Attempts a second; null = no limit"`
 	Metadata     optional[map[string]string] `json:"metadata,omitempty" doc:"Yours, returned as given; at most 4096 bytes"`
 	Secret       optional[string]            `json:"secret,omitempty" maxLength:"512" doc:"The signing secret, as whsec_…; one is made when none is given"`
+	Headers      optional[map[string]string] `json:"headers,omitempty" doc:"Sent with every attempt; null = none"`
 }
 
 // fields are the same members of any endpoint.
 func (in OperationalFields) fields() EndpointFields {
 	return EndpointFields{
-		UID: in.UID, Description: in.Description, Disabled: in.Disabled, FilterTypes: in.FilterTypes, RateLimit: in.RateLimit,
-		ThrottleRate: in.ThrottleRate, Metadata: in.Metadata, Secret: in.Secret,
+		UID: in.UID, Description: in.Description, Disabled: in.Disabled, FilterTypes: in.FilterTypes, EventTypes: in.EventTypes,
+		RateLimit: in.RateLimit, ThrottleRate: in.ThrottleRate, Metadata: in.Metadata, Secret: in.Secret, Headers: in.Headers,
 	}
 }
 
 // checkOperational notes event types that the operator is never told of.
-func checkOperational(list []eventType) error {
+func checkOperational(in OperationalFields) error {
 	var p problems
 	known := hook.OperationalTypes()
-	for _, t := range list {
+	for _, t := range slices.Concat(in.FilterTypes.Value, in.EventTypes.Value) {
 		if !slices.Contains(known, string(t)) {
 			p.add("body.filterTypes", "%q is no operational event type; there are %s", clip(string(t)), strings.Join(known, ", "))
 		}
@@ -66,6 +68,7 @@ type operationalOut struct {
 	Description  string            `json:"description"`
 	Disabled     bool              `json:"disabled"`
 	FilterTypes  []string          `json:"filterTypes"`
+	EventTypes   []string          `json:"eventTypes" doc:"The same as filterTypes"`
 	RateLimit    *int              `json:"rateLimit" deprecated:"true"`
 	ThrottleRate *int              `json:"throttleRate"`
 	Metadata     map[string]string `json:"metadata"`
@@ -80,7 +83,7 @@ func (h *Handler) showOperational(e hook.Endpoint) operationalOut {
 	all := h.showEndpoint(e)
 	return operationalOut{
 		ID: all.ID, UID: all.UID, URL: all.URL, Description: all.Description, Disabled: all.Disabled, FilterTypes: all.FilterTypes,
-		RateLimit: all.RateLimit, ThrottleRate: all.ThrottleRate, Metadata: all.Metadata, CreatedAt: all.CreatedAt, UpdatedAt: all.UpdatedAt,
+		EventTypes: all.EventTypes, RateLimit: all.RateLimit, ThrottleRate: all.ThrottleRate, Metadata: all.Metadata, CreatedAt: all.CreatedAt, UpdatedAt: all.UpdatedAt,
 		DisabledReason: all.DisabledReason, FailingSince: all.FailingSince,
 	}
 }
@@ -154,7 +157,7 @@ func (h *Handler) operationalSecrets(one string) {
 		"Replace the signing secret; messages are signed with the old one too for a while")
 	rotate.DefaultStatus = http.StatusNoContent
 	add(h, rotate, organisation, func(ctx context.Context, in *operationalRotateInput) (*struct{}, error) {
-		return nil, h.rotateSecret(ctx, in.path(), in.Body)
+		return nil, h.rotateSecret(ctx, in.path(), in.Body, h.rotated)
 	})
 }
 
@@ -172,7 +175,7 @@ func (h *Handler) operationalHeaders(path string) {
 }
 
 func (h *Handler) createOperational(ctx context.Context, in *operationalCreateInput) (*output[operationalOut], error) {
-	if err := checkOperational(in.Body.FilterTypes.Value); err != nil {
+	if err := checkOperational(in.Body.OperationalFields); err != nil {
 		return nil, err
 	}
 	out, err := makeEndpoint(ctx, h, operatorsApp, endpointEdit{url: &in.Body.URL, in: in.Body.fields()}, h.showOperational)
@@ -180,7 +183,7 @@ func (h *Handler) createOperational(ctx context.Context, in *operationalCreateIn
 }
 
 func (h *Handler) updateOperational(ctx context.Context, in *operationalUpdateInput) (*output[operationalOut], error) {
-	if err := checkOperational(in.Body.FilterTypes.Value); err != nil {
+	if err := checkOperational(in.Body.OperationalFields); err != nil {
 		return nil, err
 	}
 	e, err := h.changeEndpoint(ctx, in.path(), endpointEdit{url: &in.Body.URL, in: in.Body.fields(), replace: true})

@@ -228,6 +228,11 @@ func TestPrivateAddressesForTheOperator(t *testing.T) {
 	if !strings.Contains(refused.text, "operational-allow") || strings.Contains(refused.text, "allowCidrs") {
 		t.Errorf("does not say how to allow it: %s", refused.text)
 	}
+	for _, never := range []string{"http://2130706433/", "http://[::ffff:0.0.0.0]/"} {
+		if a := s.post(operational, object{"url": never}).wrong("body.url"); strings.Contains(a.text, "operational-allow") {
+			t.Errorf("%s: what no list can allow is told to be allowed: %s", never, a.text)
+		}
+	}
 	t.Log("applications have lists of their own")
 	s.post(s.app("a")+"/endpoint", object{"url": "http://10.1.2.3/hook"}).wrong("body.url")
 }

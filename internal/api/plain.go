@@ -25,26 +25,30 @@ func wantsPlain(r *http.Request) bool {
 	return r.Header.Get(PlainHeader) != "" || refusesAdditions(r.UserAgent())
 }
 
-// refusesAdditions reads a User-Agent as svix-libs/1.44.0/go, of which later versions say more behind a blank.
+// refusesAdditions says whether a client library refuses members that it does not know.
 func refusesAdditions(agent string) bool {
+	language, major, minor, ok := libraryOf(agent)
+	tolerant, known := tolerantSince[language]
+	return ok && known && (major < tolerant[0] || major == tolerant[0] && minor < tolerant[1])
+}
+
+// libraryOf reads the User-Agent of Svix's client libraries, as svix-libs/1.44.0/go, of which later versions say more behind a
+// blank. language is in lower case.
+func libraryOf(agent string) (language string, major, minor int, ok bool) {
 	rest, ok := strings.CutPrefix(agent, "svix-libs/")
+	if !ok {
+		return "", 0, 0, false
+	}
 	rest, _, _ = strings.Cut(rest, " ")
 	version, language, _ := strings.Cut(rest, "/")
-	tolerant, known := tolerantSince[strings.ToLower(language)]
-	if !ok || !known {
-		return false
-	}
 	majorText, rest, _ := strings.Cut(version, ".")
 	minorText, _, _ := strings.Cut(rest, ".")
 	major, err := strconv.Atoi(majorText)
 	if err != nil {
-		return false
+		return "", 0, 0, false
 	}
-	minor, err := strconv.Atoi(minorText)
-	if err != nil {
-		return false
-	}
-	return major < tolerant[0] || major == tolerant[0] && minor < tolerant[1]
+	minor, err = strconv.Atoi(minorText)
+	return strings.ToLower(language), major, minor, err == nil
 }
 
 // svixMembers are the members that Svix's client libraries of version 1.44.0 know in its answers, by the names of our schemas.
@@ -60,6 +64,7 @@ var svixMembers = map[string]string{
 	"MessageOut":         "channels eventId eventType id payload tags timestamp",
 	"OperationalOut":     "createdAt description disabled filterTypes id metadata rateLimit uid updatedAt url",
 	"TaskOut":            "data id status task",
+	"TaskStarted":        "id status task",
 }
 
 // shape says which members of a document stay. A nil shape keeps everything.

@@ -106,13 +106,14 @@ type bulkReplayInput struct {
 
 // TaskStarted is the answer to a request that began a background task.
 type TaskStarted struct {
-	ID     string `json:"id" example:"qtask_0123456789abc" doc:"Of the background task: GET /api/v1/background-task/{id} shows how far it is"`
-	Status string `json:"status" enum:"running,finished,failed"`
-	Task   string `json:"task" enum:"endpoint.recover,endpoint.replay,endpoint.bulk-replay,message.broadcast"`
+	ID        string    `json:"id" example:"qtask_0123456789abc" doc:"Of the background task: GET /api/v1/background-task/{id} shows how far it is"`
+	Status    string    `json:"status" enum:"running,finished,failed"`
+	Task      string    `json:"task" enum:"endpoint.recover,endpoint.replay,endpoint.bulk-replay,message.broadcast"`
+	UpdatedAt time.Time `json:"updatedAt"`
 }
 
 func showStarted(t hook.Task) TaskStarted {
-	return TaskStarted{ID: t.ID.String(), Status: string(t.State), Task: string(t.Kind)}
+	return TaskStarted{ID: t.ID.String(), Status: string(t.State), Task: string(t.Kind), UpdatedAt: t.UpdatedAt.UTC()}
 }
 
 func (h *Handler) recoveries() {

@@ -5,9 +5,12 @@ import (
 	"crypto/ed25519"
 	"encoding/base64"
 	"net/http"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/waypost/waypost/dialect"
 	"github.com/waypost/waypost/internal/hook"
@@ -28,24 +31,62 @@ type endpointSecretRotateIn struct {
 
 type rotateInput struct {
 	EndpointPath
-	Body endpointSecretRotateIn
+	UserAgent string `header:"User-Agent" hidden:"true"`
+	Body      endpointSecretRotateIn
 }
+
+// rotateOut writes the answer to a rotation: empty, as Svix's open server has it, or the new secret for client libraries that
+// cannot do without (Svix's since 2.7.0).
+type rotateOut struct{ Body func(huma.Context) }
 
 func (h *Handler) rotateRoute() {
 	op := operation("endpoint.rotate-secret", http.MethodPost, "/app/{app_id}/endpoint/{endpoint_id}/secret/rotate",
 		"Replace the signing secret; messages are signed with the old one too for a while")
 	op.DefaultStatus = http.StatusNoContent
-	add(h, op, member, func(ctx context.Context, in *rotateInput) (*struct{}, error) {
-		return nil, h.rotateSecret(ctx, &in.EndpointPath, in.Body)
-	})
+	op.Responses = map[string]*huma.Response{
+		"200": h.documented("The new secret, for client libraries of Svix's since 2.7.0", reflect.TypeFor[secretOut]()),
+		"204": {Description: http.StatusText(http.StatusNoContent)},
+	}
+	add(h, op, member, h.rotateAnswered)
 }
 
-func (h *Handler) rotateSecret(ctx context.Context, path *EndpointPath, in endpointSecretRotateIn) error {
+// rotateAnswered rotates the secret of an endpoint and answers as the client expects it.
+func (h *Handler) rotateAnswered(ctx context.Context, in *rotateInput) (*rotateOut, error) {
+	told := secretOut{}
+	along := h.rotated
+	if wantsRotated(in.UserAgent) {
+		along = func(ctx context.Context, app hook.Application, before, after *hook.Endpoint) context.Context {
+			told.Key, _ = receiversKey(after.Settings.Get(standardSecret)) // of a secret that was checked a moment ago
+			return answering(h.updated(ctx, app, before, after), http.StatusOK, told)
+		}
+	}
+	if err := h.rotateSecret(ctx, &in.EndpointPath, in.Body, along); err != nil {
+		return nil, err
+	}
+	return &rotateOut{func(hc huma.Context) {
+		if told.Key == "" {
+			hc.SetStatus(http.StatusNoContent)
+			return
+		}
+		hc.SetHeader("Content-Type", jsonType)
+		hc.SetStatus(http.StatusOK)
+		_ = marshal(hc.BodyWriter(), told) // it is done whether or not the caller hears of it
+	}}, nil
+}
+
+// wantsRotated says whether a client library reads the answer to a rotation: the endpoint's new secret, in Svix's Python library
+// since 2.7.0. Libraries of all languages have the same versions.
+func wantsRotated(agent string) bool {
+	_, major, minor, ok := libraryOf(agent)
+	return ok && (major > 2 || major == 2 && minor >= 7)
+}
+
+func (h *Handler) rotateSecret(ctx context.Context, path *EndpointPath, in endpointSecretRotateIn, along carry) error {
 	overlap := defaultSecretOverlap
 	if in.GracePeriod.given() {
 		overlap = min(time.Duration(in.GracePeriod.Value)*time.Second, maxSecretOverlap)
 	}
-	_, err := h.rewrite(ctx, path, h.rotated, func(_ hook.Application, e *hook.Endpoint) error {
+	_, err := h.rewrite(ctx, path, along, func(_ hook.Application, e *hook.Endpoint) error {
 		return h.rotate(e, in.Key, overlap)
 	})
 	return err

@@ -269,3 +269,31 @@ func TestARepeatedRotationRotatesOnce(t *testing.T) {
 		t.Errorf("%d old secrets after one rotation that was asked for twice", n)
 	}
 }
+
+// Svix's libraries since 2.7.0 read the new secret out of the answer; the open server's answer is empty.
+func TestWhatARotationAnswers(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	ep := s.ep(s.app("a"), object{})
+	path := ep + "/secret/rotate"
+	for _, agent := range []string{"", "curl/8", "svix-libs/1.44.0/go", "svix-libs/2.6.2/python", "svix-libs/2.x/python"} {
+		if a := s.call(s.org, "POST", path, object{}, "User-Agent", agent).want(204); a.text != "" {
+			t.Errorf("%q is answered %s", agent, a.text)
+		}
+	}
+	for _, agent := range []string{"svix-libs/2.7.0/python", "svix-libs/2.10.1/python linux", "svix-libs/3.0.0/ruby"} {
+		a := s.call(s.org, "POST", path, object{}, "User-Agent", agent, "Idempotency-Key", agent).want(200)
+		if key := s.key(ep); a.json().str("key") != key {
+			t.Errorf("%q is told %s, and the secret is %s", agent, a.text, key)
+		}
+		if b := s.call(s.org, "POST", path, object{}, "User-Agent", agent, "Idempotency-Key", agent).want(200); b.text != a.text {
+			t.Errorf("a repeat is answered %s, not %s", b.text, a.text)
+		}
+	}
+	t.Log("of an Ed25519 key its public half")
+	a := s.call(s.org, "POST", path, object{"key": privateKey, "gracePeriodSeconds": 0}, "User-Agent", "svix-libs/2.9.1/python").want(200)
+	if got := a.json().str("key"); got != publicKey {
+		t.Error(got)
+	}
+	s.call(s.org, "POST", path, object{"key": "x"}, "User-Agent", "svix-libs/2.9.1/python").wrong("body.key")
+}

@@ -24,14 +24,14 @@ type settingsIn struct {
 // UnmarshalJSON reads them.
 func (s *settingsIn) UnmarshalJSON(b []byte) error {
 	if err := s.values.UnmarshalJSON(b); err != nil {
-		return err
+		return fmt.Errorf("settings.%w", err) // huma hands on the text, and no place
 	}
 	var names map[string]json.RawMessage
 	if err := json.Unmarshal(b, &names); err != nil {
 		return err
 	}
 	if len(names) > maxSettings {
-		return hook.Errorf(hook.KindInvalid, "at most %d settings are allowed", maxSettings)
+		return fmt.Errorf("settings: at most %d are allowed", maxSettings)
 	}
 	for name := range names {
 		if _, ok := s.values[name]; !ok {

@@ -30,7 +30,7 @@ func (h *Handler) statsRoute() {
 }
 
 func (h *Handler) getStats(ctx context.Context, in *statsInput) (*output[endpointStats], error) {
-	since, until, err := in.span(h.now())
+	since, until, err := in.span(h.Now())
 	if err != nil {
 		return nil, err
 	}

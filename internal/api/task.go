@@ -28,7 +28,6 @@ type taskOut struct {
 	TaskStarted
 	Data      taskData  `json:"data"`
 	CreatedAt time.Time `json:"createdAt"`
-	UpdatedAt time.Time `json:"updatedAt"`
 }
 
 func showTask(t hook.Task) taskOut {
@@ -39,7 +38,7 @@ func showTask(t hook.Task) taskOut {
 	return taskOut{showStarted(t), taskData{
 		App: pointer(t.App.String()), Endpoint: pointer(t.Endpoint.String()), Since: pointer(t.Since.UTC()), Until: pointer(t.Until.UTC()),
 		Looked: t.Looked, Done: t.Done, Reason: t.Reason, EventTypes: t.EventTypes, Channel: t.Channel, Tag: t.Tag, States: states,
-	}, t.CreatedAt.UTC(), t.UpdatedAt.UTC()}
+	}, t.CreatedAt.UTC()}
 }
 
 type taskListInput struct {

@@ -85,6 +85,9 @@ func (h *Handler) tokenRoutes() {
 func (h *Handler) createToken(ctx context.Context, in *tokenCreateInput) (*output[tokenOut], error) {
 	now := h.now()
 	t := hook.Token{ID: hook.NewID[hook.TokenID](h.IDs, now), Name: in.Body.Name, CreatedAt: now}
+	if !isText(t.Name) {
+		return nil, invalidRequest(wrong("body.name", "holds control characters"))
+	}
 	if in.Body.App.given() {
 		app, err := h.Store.Application(ctx, in.Body.App.Value)
 		if hook.KindOf(err) == hook.KindNotFound {

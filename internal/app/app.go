@@ -39,6 +39,7 @@ type App struct {
 	door     *ingest.Door
 	api      *api.Handler
 	metrics  *metrics
+	tracer   *tracer // nil = nobody traces
 	rotation *rotation
 	life     *life
 
@@ -146,6 +147,10 @@ func (a *App) start(ctx context.Context) error {
 	if err := a.allowOperator(ctx, now); err != nil {
 		return err
 	}
+	if a.tracer, err = newTracer(ctx, o); err != nil {
+		return err
+	}
+	a.teardown.push("traces", a.tracer.stop)
 	a.hearers = api.NewListeners(a.heard)
 	a.teardown.push("listeners of endpoints", a.hearers.Close)
 	a.engine = a.newEngine(client)
@@ -226,8 +231,13 @@ func (a *App) newEngine(client *egress.Client) *engine.Engine {
 		Observe: a.metrics.attempted, Broken: a.giveUp, Workers: a.o.Workers,
 		Senders: map[string]engine.Sender{api.ListenScheme: a.sendToListener}, Listening: a.hearers.Listening,
 		KeepMessages: max(a.o.Retention, 0), KeepPayloads: a.o.PayloadRetention,
-		SweepEvery: a.o.Faults.SweepEvery, Faults: a.o.Faults.Engine,
+		SweepEvery: a.o.Faults.SweepEvery, Faults: a.o.Faults.Engine, Trace: a.tracer.attempts(),
 	})
+}
+
+// inlet is the store as those who accept messages see it.
+func (a *App) inlet() store.Store {
+	return a.tracer.over(timed{a.store, a.clock})
 }
 
 // allowOperator tells the store, and so the engine, which private networks the operator's own endpoints may reach.
@@ -240,14 +250,14 @@ func (a *App) allowOperator(ctx context.Context, now time.Time) error {
 func (a *App) newDoor() (*ingest.Door, error) {
 	proxies, _ := ParsePrefixes(a.o.TrustedProxies) // validated
 	return ingest.New(ingest.Options{
-		Routes: a.store.Route, Accept: timed{a.store, a.clock}.Accept, Refuse: a.store.Refuse, Accepting: a.accepting, Observe: a.metrics.pushed,
+		Routes: a.store.Route, Accept: a.inlet().Accept, Refuse: a.store.Refuse, Accepting: a.accepting, Observe: a.metrics.pushed,
 		Dialects: a.dialects, IDs: a.ids, Now: a.clock.Now, Otherwise: a.clock.Otherwise, Log: a.o.Log, MaxBody: a.o.MaxBody, TrustedProxies: proxies,
 	})
 }
 
 func (a *App) newAPI(client *egress.Client) *api.Handler {
 	return api.New(api.Options{
-		Store: timed{a.store, a.clock}, Dialects: a.dialects, IDs: a.ids, Now: a.clock.Now, Steady: a.clock.Steady, PublicURL: a.o.PublicURL, Dev: a.o.Dev, MaxBody: a.o.MaxBody, Log: a.o.Log,
+		Store: a.inlet(), Dialects: a.dialects, IDs: a.ids, Now: a.clock.Now, Steady: a.clock.Steady, PublicURL: a.o.PublicURL, Dev: a.o.Dev, MaxBody: a.o.MaxBody, Log: a.o.Log,
 		Accepting: a.accepting, Listeners: a.hearers, OperationalAllow: a.o.OperationalAllow, MainKey: a.rotation.now, RotateMainKey: a.rotation.begin,
 		CheckURL: func(ctx context.Context, url string, allow []string) error {
 			prefixes, err := ParsePrefixes(allow)
@@ -314,13 +324,13 @@ func (a *App) serve(name string, l net.Listener, h http.Handler, connState func(
 
 func (a *App) publicMux() http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle(ingest.Path, a.door)
+	mux.Handle(ingest.Path, a.tracer.incoming(a.door))
 	return mux
 }
 
 func (a *App) adminMux() http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("/api/", a.api)
+	mux.Handle("/api/", a.tracer.incoming(a.api))
 	mux.Handle("GET /api/v1/backup", a.api.Organisation(http.HandlerFunc(a.serveBackup)))
 	mux.Handle("GET /metrics", a.metrics.handler())
 	for path, h := range map[string]http.HandlerFunc{

@@ -161,11 +161,14 @@ func (s DeclaredSource) doorChange(present string) []string {
 
 func (e DeclaredEndpoint) body() map[string]any {
 	b := map[string]any{
-		"uid": e.UID, "url": e.URL, "description": e.Description, "filterTypes": null(e.EventTypes), "channels": null(e.Channels),
+		"uid": e.UID, "description": e.Description, "filterTypes": null(e.EventTypes), "channels": null(e.Channels),
 		"headers": object(e.Headers), "metadata": object(e.Metadata), "disabled": e.Disabled, "paused": e.Paused,
 		"transport":       or(e.Transport, "http"),
 		"requireVerified": e.RequireVerified, "throttleRate": positive(e.ThrottleRate), "concurrency": positive(e.Concurrency),
 		"timeoutMs": positive(int(time.Duration(e.Timeout).Milliseconds())), "format": or(string(e.Format), "payload"), "retrySchedule": nil,
+	}
+	if e.URL != "" || e.Transport != "poll" {
+		b["url"] = e.URL
 	}
 	if e.Dialect != "" {
 		b["dialect"] = e.Dialect

@@ -20,6 +20,7 @@ import (
 const (
 	mainKeyFile = "main.key"
 	nextKeyFile = "main.key.next" // the key that a rotation goes to: see rotation
+	partSuffix  = ".part"         // of one that is being written
 )
 
 // mainKeys are what a store is opened with.
@@ -121,8 +122,12 @@ func makeMainKey(path string) (*store.Sealer, error) {
 // writeDurably writes a new file that survives a power cut once it returns. The file appears under its name when it is
 // complete: a half-written key would be refused at the next start.
 func writeDurably(path string, content []byte) error {
-	part := path + ".part"
-	f, err := os.OpenFile(part, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	part := path + partSuffix
+	// One that a killed process left may be the file of a key that is in use by now, under a second name: nothing is written into it.
+	if err := os.Remove(part); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	f, err := os.OpenFile(part, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}

@@ -48,6 +48,8 @@ type Options struct {
 	OperationalAllow []string
 	EgressCA         string // file of further root certificates for endpoints; "" = the system's alone
 
+	Tracing Tracing
+
 	// Dev allows endpoints on loopback and callback URLs without https. It is for a laptop.
 	Dev bool
 
@@ -138,6 +140,9 @@ func (o Options) Validate() error {
 		bad("token", "has %d characters; at least %d are needed: make one with `waypost keygen token`", len(o.Token), minToken)
 	}
 	errs = append(errs, o.validateKeys()...)
+	if err := o.Tracing.validate(); err != nil {
+		errs = append(errs, err)
+	}
 	if o.MaxBody < 1024 || o.MaxBody > 64<<20 {
 		bad("max-body", "must be between 1024 and %d bytes", 64<<20)
 	}

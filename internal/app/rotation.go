@@ -170,6 +170,9 @@ func (r *rotation) nextKey() (*store.Sealer, error) {
 
 // finish does the last two steps.
 func (r *rotation) finish(ctx context.Context, progress func(done, total int64)) error {
+	if err := r.holdsNext(); err != nil {
+		return err
+	}
 	if err := r.db.Reseal(ctx, progress); err != nil {
 		return err
 	}
@@ -186,6 +189,19 @@ func (r *rotation) finish(ctx context.Context, progress func(done, total int64))
 	r.setToSwap(false)
 	r.at(AtKeySwapped)
 	return nil
+}
+
+// holdsNext fails when the key that the store will need alone is kept nowhere: somebody took its file away.
+func (r *rotation) holdsNext() error {
+	if !r.keys.inFiles || !r.db.Rotating() {
+		return nil
+	}
+	next, err := readKeyFile(filepath.Join(r.o.Data, nextKeyFile))
+	if err == nil && !r.keys.now.Same(next) {
+		err = &hook.Error{Kind: hook.KindUnavailable, Text: nextKeyFile + " is not there any more, or holds another key: put it back into the " +
+			"data folder and rotate again, which goes on; the store needs it and " + mainKeyFile}
+	}
+	return err
 }
 
 func (r *rotation) setToSwap(left bool) {
@@ -205,6 +221,11 @@ func (r *rotation) swap() error {
 	}
 	if err != nil {
 		return err
+	}
+	for _, name := range []string{mainKeyFile, nextKeyFile} { // what a killed process left of writing a key
+		if err := os.Remove(filepath.Join(r.o.Data, name+partSuffix)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
 	}
 	return syncFolder(r.o.Data)
 }

@@ -160,8 +160,11 @@ func (f *keyFolder) startsWith(old string) {
 	if info, err := os.Stat(f.path(mainKeyFile)); err != nil || info.Mode().Perm() != 0o600 {
 		f.t.Errorf("%v, %v", info, err)
 	}
-	if f.key(nextKeyFile) != "" || f.key(mainKeyFile) == old {
-		f.t.Error("main.key is not the new one, or main.key.next is left")
+	if f.key(mainKeyFile) == old {
+		f.t.Error("main.key is not the new one")
+	}
+	if keys, err := filepath.Glob(f.path("*key*")); err != nil || len(keys) != 1 {
+		f.t.Errorf("beside main.key there are %q (%v)", keys, err)
 	}
 	o := quiet(f.dir)
 	o.MainKey = old
@@ -394,7 +397,7 @@ func TestAKeyThatCannotBeKeptIsNotRotatedTo(t *testing.T) {
 	f := newKeyFolder(t)
 	old := f.key(mainKeyFile)
 	blocked := f.path(nextKeyFile + ".part") // a folder that cannot be written to does not keep out a superuser
-	if err := os.Mkdir(blocked, 0o700); err != nil {
+	if err := os.MkdirAll(filepath.Join(blocked, "full"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	a, stop := f.start(nil)
@@ -406,7 +409,74 @@ func TestAKeyThatCannotBeKeptIsNotRotatedTo(t *testing.T) {
 		t.Error("something was changed")
 	}
 	f.rotated(a)
-	if err := os.Remove(blocked); err != nil {
+	if err := os.RemoveAll(blocked); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.rotation.nextKey(); err != nil { // a try that ended before the store knew of the key
+		t.Fatal(err)
+	}
+	next := f.key(nextKeyFile)
+	if status, body := f.rotate(a, ""); status != http.StatusAccepted {
+		t.Errorf("%d %s", status, body)
+	}
+	f.rotated(a)
+	if f.key(mainKeyFile) != next {
+		t.Error("it was rotated to another key than the one that was kept")
+	}
+	stop()
+	f.startsWith(old)
+}
+
+// A process that was killed while it gave a new key its name left a second name of that file, which is main.key by now.
+func TestASecondNameOfTheMainKeyIsNotWrittenInto(t *testing.T) {
+	t.Parallel()
+	f := newKeyFolder(t)
+	old := f.key(mainKeyFile)
+	for _, name := range []string{mainKeyFile, nextKeyFile} {
+		if err := os.Link(f.path(mainKeyFile), f.path(name+partSuffix)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	atMade := ""
+	a, stop := f.start(func(o *Options) {
+		o.Faults.Store.At = func(point string) {
+			if point == AtKeyMade {
+				atMade = f.key(mainKeyFile)
+			}
+		}
+	})
+	if status, body := f.rotate(a, ""); status != http.StatusAccepted {
+		t.Fatalf("%d %s", status, body)
+	}
+	f.rotated(a)
+	if atMade != old {
+		t.Error("main.key was overwritten before the store knew of the new key")
+	}
+	stop()
+	f.startsWith(old)
+}
+
+// Somebody takes the new key's file away before the store needs that key alone.
+func TestAKeyThatIsTakenAwayIsNotRotatedTo(t *testing.T) {
+	t.Parallel()
+	f := newKeyFolder(t)
+	old := f.key(mainKeyFile)
+	a, stop := f.start(func(o *Options) {
+		o.Faults.Store.At = func(point string) {
+			if point == AtKeyBegun {
+				if err := os.Rename(f.path(nextKeyFile), f.path("aside")); err != nil && !errors.Is(err, fs.ErrNotExist) {
+					t.Error(err)
+				}
+			}
+		}
+	})
+	if status, body := f.rotate(a, ""); status != http.StatusAccepted {
+		t.Fatalf("%d %s", status, body)
+	}
+	if k := f.await(a, "interrupted"); !strings.Contains(k.Problem, "put it back") || !a.store.Rotating() || endpointSecret(t, a) != f.secret {
+		t.Errorf("%+v", k)
+	}
+	if err := os.Rename(f.path("aside"), f.path(nextKeyFile)); err != nil {
 		t.Fatal(err)
 	}
 	if status, body := f.rotate(a, ""); status != http.StatusAccepted {

@@ -32,6 +32,9 @@ again.`,
 		Example: "  waypost apply waypost.yaml --dry-run\n  waypost apply waypost.yaml --prune\n  waypost export | waypost apply - --server http://other:8071",
 		Args:    exactArgs("FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if args[0] == "-" && t.tokenFile == "-" {
+				return misused("only one of the file and the token can come from standard input")
+			}
 			c, err := t.client(s)
 			if err != nil {
 				return err
@@ -40,7 +43,7 @@ again.`,
 			if err != nil {
 				return err
 			}
-			return apply(cmd.Context(), s, c, declared, o, asJSON)
+			return apply(cmd.Context(), s, c, args[0], declared, o, asJSON)
 		},
 	}
 	fs := cmd.Flags()
@@ -72,7 +75,7 @@ func readDeclared(s Streams, path string) (app.Declared, error) {
 	return file.Declared, nil
 }
 
-func apply(ctx context.Context, s Streams, c *client, declared app.Declared, o app.ApplyOptions, asJSON bool) error {
+func apply(ctx context.Context, s Streams, c *client, name string, declared app.Declared, o app.ApplyOptions, asJSON bool) error {
 	if declared.Empty() && !o.Prune {
 		return misused("the file declares nothing: no event_types, profiles or applications")
 	}
@@ -98,7 +101,7 @@ func apply(ctx context.Context, s Streams, c *client, declared app.Declared, o a
 	}
 	var config *app.ConfigError
 	if errors.As(err, &config) {
-		return &exitError{code: 2, err: config, hint: "what was written before this stays; mend the file and apply it again"}
+		return &exitError{code: 2, err: fmt.Errorf("%s: %w", name, config), hint: "what was written before this stays; mend the file and apply it again"}
 	}
 	return c.advised(err, "")
 }

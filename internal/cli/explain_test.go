@@ -8,7 +8,6 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/waypost/waypost/internal/app"
 )
@@ -38,16 +37,6 @@ func (c *client) must(t *testing.T, method, path string, in, out any) {
 	t.Helper()
 	if err := c.call(t.Context(), method, path, in, out); err != nil {
 		t.Fatal(err)
-	}
-}
-
-// eventually waits for a condition.
-func eventually(t *testing.T, what string, is func() bool) {
-	t.Helper()
-	for end := time.Now().Add(time.Minute); !is(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatal("never came: " + what)
-		}
 	}
 }
 

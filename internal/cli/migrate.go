@@ -25,7 +25,9 @@ version has written is left alone.`,
 			if t.data == "" {
 				return misused("--data is needed: the folder of the stopped server")
 			}
-			m, err := app.Migrate(cmd.Context(), t.options(s), dryRun)
+			o := t.options(s)
+			o.Faults = s.faults
+			m, err := app.Migrate(cmd.Context(), o, dryRun)
 			if err != nil {
 				return failed(err, "")
 			}

@@ -49,6 +49,7 @@ func (f *serverFlags) register(fs *pflag.FlagSet) {
 	fs.IntVar(&f.Node, "node", 0, "number of this node, 0 to 1023; part of the ids")
 	fs.StringSliceVar(&f.OperationalAllow, "operational-allow", nil, "private address or `CIDR` that operational webhooks may reach; may be repeated")
 	fs.StringVar(&f.EgressCA, "egress-ca", "", "`FILE` with further root certificates for endpoints")
+	fs.StringVar(&f.Tracing.Endpoint, "otlp", "", "`URL` of an OpenTelemetry collector (OTLP over HTTP) that gets traces; default OTEL_EXPORTER_OTLP_ENDPOINT, else none")
 	fs.BoolVar(&f.Dev, "dev", false, "for a laptop: endpoints may be on loopback and need no https")
 	fs.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
 	fs.StringVar(&f.logFormat, "log-format", "text", "text or json")
@@ -115,6 +116,7 @@ func (f *serverFlags) resolve(cmd *cobra.Command, s Streams) error {
 		}
 	}
 	f.Declared = file.Declared
+	f.tracing(s)
 	log, err := logger(s, f.logLevel, f.logFormat)
 	if err != nil {
 		return err
@@ -124,6 +126,20 @@ func (f *serverFlags) resolve(cmd *cobra.Command, s Streams) error {
 		return &exitError{2, err, ""}
 	}
 	return nil
+}
+
+// tracing takes what OpenTelemetry's own variables say.
+func (f *serverFlags) tracing(s Streams) {
+	for name, v := range map[string]*string{
+		"OTEL_EXPORTER_OTLP_HEADERS": &f.Tracing.Headers, "OTEL_TRACES_SAMPLER": &f.Tracing.Sampler, "OTEL_TRACES_SAMPLER_ARG": &f.Tracing.Ratio,
+	} {
+		*v, _ = s.Env(name)
+	}
+	for _, name := range []string{"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"} {
+		if v, ok := s.Env(name); ok && f.Tracing.Endpoint == "" {
+			f.Tracing.Endpoint = v
+		}
+	}
 }
 
 func envName(flag string) string {

@@ -86,6 +86,7 @@ func (t *target) readToken(s Streams) (string, error) {
 func (t *target) options(s Streams) app.Options {
 	o := app.Options{Data: t.data}
 	o.MainKey, _ = s.Env("WAYPOST_MAIN_KEY")
+	o.OldMainKey, _ = s.Env("WAYPOST_MAIN_KEY_OLD")
 	return o
 }
 

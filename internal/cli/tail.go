@@ -24,7 +24,7 @@ func tailCommand(s Streams) *cobra.Command {
 		Short: "Follow messages and attempts as they come",
 		Long: `Print every message that one application, or any, gets from now on, and every attempt to deliver one. Each is
 printed once: a broken connection, or a restart of the server, is waited out, and what came meanwhile is printed then. The
-order is that of the server's books, endpoint by endpoint; the times are in UTC. Ctrl-C ends it.`,
+server is asked once a second; what came since is put in order. Times are in UTC. Ctrl-C ends it.`,
 		Example: "  waypost tail\n  waypost tail --app shop-42 --event-type order.paid --failed --json\n  waypost tail --since 10m",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -67,7 +67,17 @@ type tail struct {
 	listed time.Time            // when applications and endpoints were last asked for
 	begun  bool                 // what is there now was there at the start
 	lost   bool                 // the server does not answer
+	lines  []tailLine           // read in this look and not printed yet
 }
+
+// tailLine is a line to be printed.
+type tailLine struct {
+	at   time.Time
+	text []byte
+}
+
+// maxTailLines is how many lines of one look are put in order of time before they are printed.
+const maxTailLines = 5000
 
 // followed is a list that is read to its end again and again.
 type followed struct {
@@ -120,8 +130,9 @@ func (f *tail) found() {
 	f.lost = false
 }
 
-// look reads every list to its end.
-func (f *tail) look(ctx context.Context) error {
+// look reads every list to its end, and prints what came in the order of time. What was read before an error is printed too.
+func (f *tail) look(ctx context.Context) (err error) {
+	defer func() { err = errors.Join(err, f.flush()) }()
 	if time.Since(f.listed) >= tailList {
 		if err := f.find(ctx); err != nil {
 			return err
@@ -210,12 +221,19 @@ func (f *tail) read(ctx context.Context, l *followed) error {
 			return err
 		}
 		for _, item := range p.Data {
-			if err := f.print(l, item); err != nil {
+			line, err := f.line(l, item)
+			if err != nil {
 				return err
 			}
+			f.lines = append(f.lines, line)
 		}
 		if p.Iterator != "" {
 			l.iterator = p.Iterator
+		}
+		if len(f.lines) >= maxTailLines {
+			if err := f.flush(); err != nil {
+				return err
+			}
 		}
 		if p.Done || p.Iterator == "" {
 			return nil
@@ -231,37 +249,57 @@ type tailed struct {
 	Data     json.RawMessage `json:"data"` // as the API shows it, without content
 }
 
-func (f *tail) print(l *followed, item json.RawMessage) error {
-	kind := "message"
-	if l.endpoint != "" {
-		kind = "attempt"
-	}
-	if f.asJSON {
-		return json.NewEncoder(f.s.Out).Encode(tailed{kind, l.app, l.endpoint, item})
-	}
-	var v struct {
-		ID, EventType, MsgID, Verdict, Reason string
-		EventID                               *string
-		Timestamp                             time.Time
-		ResponseStatusCode                    int
-		ResponseDurationMs                    int64
-		Number                                int
-		NextAttempt                           *time.Time
-	}
-	if err := json.Unmarshal(item, &v); err != nil {
-		return err
-	}
-	const clock = "2006-01-02T15:04:05.000Z"
-	at := v.Timestamp.UTC().Format(clock)
-	if kind == "message" {
-		line := fmt.Sprintf("%s  message  %s  %s  %s", at, v.ID, l.app, v.EventType)
-		if v.EventID != nil {
-			line += "  " + *v.EventID
+// flush prints what was read.
+func (f *tail) flush() error {
+	slices.SortStableFunc(f.lines, func(a, b tailLine) int { return a.at.Compare(b.at) })
+	for _, l := range f.lines {
+		if _, err := f.s.Out.Write(append(l.text, '\n')); err != nil {
+			return failed(err, "")
 		}
-		_, err := fmt.Fprintln(f.s.Out, line)
-		return err
 	}
-	line := fmt.Sprintf("%s  attempt  %s  %s/%s  %s  %s", at, v.MsgID, l.app, l.endpoint, v.EventType, v.Verdict)
+	f.lines = f.lines[:0]
+	return nil
+}
+
+// tailItem is what a line shows of a message or an attempt.
+type tailItem struct {
+	ID, EventType, MsgID, Verdict, Reason string
+	EventID                               string
+	Timestamp                             time.Time
+	ResponseStatusCode                    int
+	ResponseDurationMs                    int64
+	Number                                int // 0 = by hand
+	NextAttempt                           *time.Time
+}
+
+func (f *tail) line(l *followed, item json.RawMessage) (tailLine, error) {
+	var v tailItem
+	if err := json.Unmarshal(item, &v); err != nil {
+		return tailLine{}, err
+	}
+	kind, show := "message", v.message
+	if l.endpoint != "" {
+		kind, show = "attempt", v.attempt
+	}
+	if !f.asJSON {
+		return tailLine{v.Timestamp, []byte(printable(show(l)))}, nil
+	}
+	text, err := json.Marshal(tailed{kind, l.app, l.endpoint, item})
+	return tailLine{v.Timestamp, text}, err
+}
+
+const tailClock = "2006-01-02T15:04:05.000Z"
+
+func (v *tailItem) message(l *followed) string {
+	line := fmt.Sprintf("%s  message  %s  %s  %s", v.Timestamp.UTC().Format(tailClock), v.ID, l.app, v.EventType)
+	if v.EventID != "" {
+		line += "  " + v.EventID
+	}
+	return line
+}
+
+func (v *tailItem) attempt(l *followed) string {
+	line := fmt.Sprintf("%s  attempt  %s  %s/%s  %s  %s", v.Timestamp.UTC().Format(tailClock), v.MsgID, l.app, l.endpoint, v.EventType, v.Verdict)
 	if v.ResponseStatusCode != 0 {
 		line += fmt.Sprintf("  %d", v.ResponseStatusCode)
 	}
@@ -272,13 +310,12 @@ func (f *tail) print(l *followed, item json.RawMessage) error {
 		line += fmt.Sprintf("  attempt %d", v.Number)
 	}
 	if v.Reason != "" {
-		line += "  " + printable(v.Reason)
+		line += "  " + v.Reason
 	}
 	if v.NextAttempt != nil {
-		line += "  next " + v.NextAttempt.UTC().Format(clock)
+		line += "  next " + v.NextAttempt.UTC().Format(tailClock)
 	}
-	_, err := fmt.Fprintln(f.s.Out, line)
-	return err
+	return line
 }
 
 // printable takes what could play tricks with a terminal out of a text that a receiver may have written.

@@ -103,6 +103,8 @@ func (w *world) open() {
 		s.Store = w.db
 	case *between:
 		s.Store = w.db
+	case *bookkeeper:
+		s.Store = w.db
 	default:
 		o.Store = w.db
 	}

@@ -21,13 +21,13 @@ const (
 type flight struct {
 	job
 	lane   *lane
-	target *target   // nil = to be loaded
-	gen    int       // of the lane when it was taken
-	rates  rates     // that have let it through and do not know yet that it began
-	at     time.Time // when it began, by the clock; zero = it has not
-	began  time.Time // the same in steady time
-	spared bool      // whatever the answer is, it does not disable the endpoint
-	traced func(Event)
+	target *target     // nil = to be loaded
+	gen    int         // of the lane when it was taken
+	rates  rates       // that have let it through and do not know yet that it began
+	at     time.Time   // when it began, by the clock; zero = it has not
+	began  time.Time   // the same in steady time
+	spared bool        // whatever the answer is, it does not disable the endpoint
+	traced func(Event) // ends its span; nil = nobody traces
 }
 
 // dispatch starts what may be started: requests in goroutines of their own, questions to the store too. The lock is

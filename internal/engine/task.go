@@ -160,12 +160,16 @@ func (e *Engine) taskFailed(t *task, err error) {
 func (e *Engine) taskStep() int { return max(1, min(maxTaskStep, e.o.Window/2)) }
 
 // crowded says that a task has to wait: too much of what it asked for is still to be done, so that more of it would hold
-// up other messages, or nothing can be recorded for now.
+// up other messages, or nothing can be recorded for now. What is in hand for other endpoints does not hold it up, since that may
+// stay so for days: it only makes a broadcast, which is for all of them, slower.
 func (e *Engine) crowded(t *task) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.outbox.full() || e.hand > maxHand/2 {
+	if e.outbox.full() {
 		return true
+	}
+	if t.endpoint == 0 {
+		return e.hand > maxHand/2 && t.pause < lastTaskPause
 	}
 	l := e.lanes[t.endpoint]
 	if l == nil {

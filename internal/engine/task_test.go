@@ -394,3 +394,33 @@ func TestATaskThatIsStartedBeforeTheEngineIsDone(t *testing.T) {
 		once(w, ep, list)
 	})
 }
+
+// Endpoints that do not answer may keep their windows full for days.
+func TestTasksGoOnWhileOthersHaveMuchInHand(t *testing.T) {
+	in(t, nil, func(w *world) {
+		ep, list := failed(w, 500)
+		w.answer(status(200))
+		const apps = 3 * maxTaskStep
+		for range apps {
+			w.newApp(nil)
+		}
+		others := func(n int) {
+			w.e.mu.Lock()
+			defer w.e.mu.Unlock()
+			w.e.hand += n
+		}
+		others(2 * maxHand)
+		recovery := begin(w, hook.TaskRecover, ep.ID, nil)
+		broadcast := begin(w, hook.TaskBroadcast, 0, func(t *hook.Task) {
+			t.Message = &hook.Accept{Message: hook.Message{EventType: "x", Payload: []byte("{}"), CreatedAt: time.Now()}}
+		})
+		time.Sleep(time.Minute)
+		once(w, ep, list)
+		for _, id := range []hook.TaskID{recovery, broadcast} {
+			if task := w.task(id); task.State != hook.TaskFinished {
+				t.Errorf("%+v", task)
+			}
+		}
+		others(-2 * maxHand)
+	})
+}

@@ -220,6 +220,11 @@ func TestARotationOnAFullDiskGoesOnLater(t *testing.T) {
 	dir, d := t.TempDir(), newDisk(t, 3)
 	s := newSmall(t, sqlite.Options{Dir: dir, VFS: d.VFS(), LowWater: 1, FreeSpace: func() (uint64, error) { return 1 << 40, nil }})
 	k := writeSealed(t, s.DB, 30)
+	d.SetFree(0)
+	if err := s.Rotate(t.Context(), sealer(t, 2)); hook.KindOf(err) != hook.KindUnavailable || s.Rotating() {
+		t.Fatalf("begun on a full disk: %v, rotating %v", err, s.Rotating())
+	}
+	d.SetFree(1 << 40)
 	must(t, s.Rotate(t.Context(), sealer(t, 2)))
 	d.SetFree(0)
 	err := s.Reseal(t.Context(), nil)

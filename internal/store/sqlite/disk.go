@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"syscall"
 
@@ -22,6 +23,7 @@ import (
 //   - a full disk is told apart from a broken one, which the driver confuses (its check misses the wrapped error);
 //   - a deleted file is deleted for certain, so that no old journal comes back after a power cut;
 //   - files are readable by their owner only;
+//   - a failed sync of the log is told to everybody who syncs the log from then on, where some systems tell the first alone;
 //   - the first error of the system is kept, because SQLite passes on a code alone.
 type disk struct {
 	name   string
@@ -30,6 +32,9 @@ type disk struct {
 	noSync bool // Faults.NoSync
 	cause  atomic.Pointer[error]
 	log    atomic.Pointer[logFile] // the writer's: the first that was opened
+
+	logSync   sync.Mutex
+	logFailed error // of a sync of the log; under logSync
 }
 
 // mountDisk registers a disk over the VFS of a name, "" for the operating system's. The caller unmounts it.
@@ -163,6 +168,18 @@ func (f *diskFile) Sync(flags vfs.SyncFlag) error {
 		f.disk.cause.CompareAndSwap(nil, &err)
 	}
 	return err
+}
+
+// syncLog syncs the log, one at a time. The connection that copies the log to the file syncs it too, while the writer is
+// between the writes of a commit and their sync. When the system then fails to keep those writes, a kernel before Linux 4.13
+// says so to the first that asks and forgets it: the writer would be told that its commit is safe, and answer.
+func (d *disk) syncLog(sync func() error) error {
+	d.logSync.Lock()
+	defer d.logSync.Unlock()
+	if d.logFailed == nil {
+		d.logFailed = sync()
+	}
+	return d.logFailed
 }
 
 func (f *diskFile) Truncate(size int64) error { return f.disk.keep(f.File.Truncate(size)) }

@@ -7,3 +7,6 @@ func (db *DB) Idle() bool {
 	defer q.mu.Unlock()
 	return len(q.list) == 0 && !q.busy
 }
+
+// VFS is the name under which SQLite knows the disk of this store.
+func (db *DB) VFS() string { return db.disk.name }

@@ -18,3 +18,6 @@ func tryLock(f *os.File) (taken bool, err error) {
 	}
 	return false, err
 }
+
+// unlock lets go of what tryLock took, or of nothing. What it cannot, closing the file does.
+func unlock(f *os.File) { _ = unix.Flock(int(f.Fd()), unix.LOCK_UN) }

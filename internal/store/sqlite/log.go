@@ -55,7 +55,7 @@ func (f *logFile) Sync(flags vfs.SyncFlag) error {
 	if err := f.flush(); err != nil {
 		return err
 	}
-	return f.diskFile.Sync(flags)
+	return f.disk.syncLog(func() error { return f.diskFile.Sync(flags) })
 }
 
 func (f *logFile) Truncate(size int64) error {

@@ -18,6 +18,9 @@ func getMessage(q *stmt) (m hook.Message, err error) {
 	if b := q.rawBlob(); len(b) > 0 {
 		u := unpacker{b: b}
 		m.Channels, m.Tags, m.Platform, m.Unreadable = u.list(), u.list(), u.stringMap(), u.text()
+		if len(u.b) > 0 { // where a trace came with the request
+			m.Trace = u.text()
+		}
 		err = u.err
 	}
 	m.CreatedAt, m.DeliverAt, m.ContentUntil, m.Expired = q.getTime(), q.getTime(), q.getTime(), q.getBool()

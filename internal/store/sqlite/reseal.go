@@ -6,6 +6,7 @@ import (
 	crand "crypto/rand"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/ncruces/go-sqlite3"
 
@@ -252,13 +253,37 @@ func (db *DB) forgetKey(ctx context.Context) error {
 		return db.failure(err)
 	}
 	db.keys.Store(&sealers{now: db.keys.Load().now})
-	return db.write(ctx, &request{kind: forAlone, run: func(*tx) error {
+	for wait := time.Millisecond; ; wait *= 2 {
+		emptied, err := db.emptyLog(ctx)
+		if err != nil || emptied {
+			return err
+		}
+		if wait > maxEmptyWait { // no harm but that what is there stays until it is written over
+			db.o.Log.Warn("the log could not be emptied: values under the key before stay in it until they are written over", "dir", db.o.Dir)
+			return nil
+		}
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// maxEmptyWait is the longest pause between two tries to empty the log. All pauses together are twice that.
+const maxEmptyWait = 2 * time.Second
+
+// emptyLog moves the log into the file and cuts it, unless somebody reads from it or copies it just now.
+func (db *DB) emptyLog(ctx context.Context) (emptied bool, err error) {
+	err = db.write(ctx, &request{kind: forAlone, run: func(*tx) error {
 		if err := db.writer.BusyTimeout(0); err != nil { // who reads now would hold the writer up
 			return err
 		}
 		_, _, err := db.writer.WALCheckpoint("main", sqlite3.CHECKPOINT_TRUNCATE)
+		emptied = err == nil
 		return errors.Join(db.logError(err), db.writer.BusyTimeout(busyTimeout))
 	}})
+	return emptied, err
 }
 
 // overwrite has SQLite overwrite all that is replaced or deleted, or as much as it does otherwise: see overwriteCheap.

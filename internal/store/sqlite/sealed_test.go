@@ -260,6 +260,34 @@ func TestAfterARotationTheOldKeyOpensNothing(t *testing.T) {
 	}
 }
 
+// Somebody reads from the log, or copies it, at the moment when it should be emptied: that is tried again.
+func TestTheLogIsEmptiedAsSoonAsNobodyReads(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	db := openWith(t, dir, keyOf(t, 1), nil)
+	fillVault(t, db, 5)
+	reader, err := openReader(db.uri)
+	check(t, err)
+	defer func() { check(t, reader.close()) }()
+	check(t, reader.Exec(`BEGIN; SELECT count(*) FROM endpoints`))
+	if emptied, err := db.emptyLog(t.Context()); emptied || err != nil {
+		t.Fatalf("emptied while somebody reads from it: %v, %v", emptied, err)
+	}
+	ended := make(chan error)
+	go func() { ended <- db.forgetKey(t.Context()) }()
+	select {
+	case err := <-ended:
+		t.Errorf("it gave up: %v", err)
+		check(t, reader.Exec(`ROLLBACK`))
+	case <-time.After(20 * time.Millisecond):
+		check(t, reader.Exec(`ROLLBACK`))
+		check(t, <-ended)
+	}
+	if i, err := os.Stat(filepath.Join(dir, fileName+"-wal")); err != nil || i.Size() > 0 {
+		t.Errorf("the log: %v, %v", i.Size(), err)
+	}
+}
+
 // wantSealed wants a value to be under one key and not under another.
 func wantSealed(t *testing.T, under, not *store.Sealer, value []byte, place string) {
 	t.Helper()
@@ -373,30 +401,34 @@ func TestARotationGoesOnBehindADamagedValue(t *testing.T) {
 func TestTheKeysThatAStoreIsOpenedWith(t *testing.T) {
 	t.Parallel()
 	k := []*store.Sealer{nil, keyOf(t, 1), keyOf(t, 2), keyOf(t, 3)}
-	resting, midway := t.TempDir(), t.TempDir()
+	resting, midway, fromOpen := t.TempDir(), t.TempDir(), t.TempDir()
 	check(t, openWith(t, resting, k[1], nil).Close())
 	db := openWith(t, midway, k[1], nil)
 	v := fillVault(t, db, 1)
 	check(t, db.Rotate(t.Context(), k[2]))
 	check(t, db.Close())
+	check(t, openWith(t, fromOpen, k[1], nil).Close())
+	check(t, openWith(t, fromOpen, k[2], k[1]).Close())
 	for _, c := range []struct {
 		name        string
-		dir         string
+		dirs        []string
 		now, before int
 		want        string
 	}{
-		{"a wrong key", resting, 2, 0, "set WAYPOST_MAIN_KEY to that key"},
-		{"two wrong keys", resting, 2, 3, "set WAYPOST_MAIN_KEY to that key"},
-		{"amid a rotation, a wrong key", midway, 3, 0, "set WAYPOST_MAIN_KEY to that key"},
-		{"amid a rotation, the old key alone", midway, 1, 0, "only the earlier key is given"},
-		{"amid a rotation, the new key alone", midway, 2, 0, "set WAYPOST_MAIN_KEY_OLD to it as well"},
-		{"amid a rotation, the new key and a wrong one", midway, 2, 3, "set WAYPOST_MAIN_KEY_OLD to it as well"},
-		{"amid a rotation, the keys the wrong way round", midway, 1, 2, "the wrong way round"},
-		{"amid a rotation, one to a third key", midway, 3, 1, "a rotation to another main key is under way"},
+		{"a wrong key", []string{resting}, 2, 0, "set WAYPOST_MAIN_KEY to that key"},
+		{"two wrong keys", []string{resting}, 2, 3, "set WAYPOST_MAIN_KEY to that key"},
+		{"amid a rotation, a wrong key", []string{midway, fromOpen}, 3, 0, "set WAYPOST_MAIN_KEY to that key"},
+		{"amid a rotation, the old key alone", []string{midway, fromOpen}, 1, 0, "only the earlier key is given"},
+		{"amid a rotation, the new key alone", []string{midway, fromOpen}, 2, 0, "set WAYPOST_MAIN_KEY_OLD to it as well"},
+		{"amid a rotation, the new key and a wrong one", []string{midway, fromOpen}, 2, 3, "set WAYPOST_MAIN_KEY_OLD to it as well"},
+		{"amid a rotation, the keys the wrong way round", []string{midway, fromOpen}, 1, 2, "the wrong way round"},
+		{"amid a rotation, one to a third key", []string{midway, fromOpen}, 3, 1, "a rotation to another main key is under way"},
 	} {
-		_, err := Open(t.Context(), Options{Dir: c.dir, Sealer: k[c.now], OldSealer: k[c.before]})
-		if !errors.Is(err, store.ErrMainKey) || !bytes.Contains([]byte(err.Error()), []byte(c.want)) {
-			t.Errorf("%s: %v, want %q", c.name, err, c.want)
+		for i, dir := range c.dirs {
+			_, err := Open(t.Context(), Options{Dir: dir, Sealer: k[c.now], OldSealer: k[c.before]})
+			if !errors.Is(err, store.ErrMainKey) || !bytes.Contains([]byte(err.Error()), []byte(c.want)) {
+				t.Errorf("%s (%d): %v, want %q", c.name, i, err, c.want)
+			}
 		}
 	}
 	check(t, openWith(t, resting, k[1], k[3]).Close()) // an old key too many does no harm
@@ -411,4 +443,48 @@ func TestTheKeysThatAStoreIsOpenedWith(t *testing.T) {
 	check(t, db.Close())
 	db = openWith(t, midway, k[3], k[1])
 	v.verify(t, db)
+}
+
+// BenchmarkRotation seals 20,000 kept answers of 200 bytes anew: values/s, and the longest that a commit beside it waited.
+func BenchmarkRotation(b *testing.B) {
+	const values = 20_000
+	db, err := Open(b.Context(), Options{Dir: b.TempDir(), Sealer: keyOf(b, 1)})
+	check(b, err)
+	b.Cleanup(func() { _ = db.Close() })
+	body := bytes.Repeat([]byte("x"), 200)
+	for at := 0; at < values; at += 1000 {
+		check(b, db.do(b.Context(), func(t *tx) error {
+			for i := range 1000 {
+				k := receiptKey(at + i)
+				q := t.query(`INSERT INTO receipts (key, expires, status, body) VALUES (?, 0, 200, ?)`).blob(k[:]).blob(t.seal(body, receiptPlace(k)))
+				if err := q.exec(); err != nil {
+					return err
+				}
+			}
+			return nil
+		}))
+	}
+	var longest time.Duration
+	key := byte(1)
+	for b.Loop() {
+		key++
+		check(b, db.Rotate(b.Context(), keyOf(b, key)))
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			check(b, db.Reseal(context.Background(), nil))
+		}()
+		for working := true; working; {
+			select {
+			case <-done:
+				working = false
+			case <-time.After(time.Millisecond):
+				from := time.Now()
+				check(b, db.do(b.Context(), func(t *tx) error { return t.putMeta("beside", []byte{1}) }))
+				longest = max(longest, time.Since(from))
+			}
+		}
+	}
+	b.ReportMetric(float64(values*b.N)/b.Elapsed().Seconds(), "values/s")
+	b.ReportMetric(float64(longest.Microseconds())/1000, "ms-longest-commit")
 }

@@ -200,10 +200,11 @@ func (db *DB) makeFiles() error {
 // everywhere. The folder itself does where it can be locked: somebody may take the file for one that was left behind.
 type folderLock []*os.File
 
-// Close lets others in.
+// Close lets others in. It unlocks first: a child that this process is about to start holds its files for a moment longer.
 func (l folderLock) Close() error {
 	var errs []error
 	for _, f := range l {
+		unlock(f)
 		errs = append(errs, f.Close())
 	}
 	return errors.Join(errs...)

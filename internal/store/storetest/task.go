@@ -1,7 +1,6 @@
 package storetest
 
 import (
-	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -478,127 +477,6 @@ func bulkReplay(t *testing.T, f *fixture) {
 	f.ok(f.CreateEndpoint(f.ctx, picky))
 	f.wants(f.run(f.newTask(hook.TaskBulk, &picky), 3), hook.TaskFinished, 4, 1)
 	same(t, f.wished(picky.ID), []hook.MessageID{typed.ID})
-}
-
-// dropWishes makes what is wished for an endpoint, without success.
-func (f *fixture) dropWishes(ep hook.EndpointID) {
-	f.t.Helper()
-	for range 1000 {
-		work, _ := f.claim(ep, 1)
-		if len(work) == 0 || work[0].Resend == 0 {
-			return
-		}
-		f.finish(f.manual(work[0], hook.Retry))
-	}
-	f.t.Fatal("there is no end of wishes")
-}
-
-// tasksByModel holds random tasks against what a plain look at every message says.
-func tasksByModel(t *testing.T, f *fixture) {
-	rng := rand.New(rand.NewPCG(7, 7))
-	app := f.app()
-	endpoints := []hook.Endpoint{f.endpoint(app.ID), f.endpoint(app.ID)}
-	pick := func(list ...string) []string { return list[rng.IntN(len(list)):][:1] }
-	var all []hook.Message
-	attempted := map[hook.MessageID]map[hook.EndpointID]bool{}
-	for range 60 {
-		e := &endpoints[rng.IntN(2)]
-		if rng.IntN(4) == 0 {
-			e.EventTypes = [][]string{nil, {"a"}, {"a", "b"}}[rng.IntN(3)]
-			f.ok(f.UpdateEndpoint(f.ctx, *e))
-		}
-		m := f.newMessage(app.ID)
-		m.EventType, m.Channels, m.Tags = pick("a", "b", "c")[0], pick("x", "y"), pick("s", "t")
-		out := f.accept(hook.Accept{Message: m})
-		all = append(all, out.Message)
-		attempted[m.ID] = map[hook.EndpointID]bool{}
-		for _, d := range out.Deliveries {
-			switch rng.IntN(5) {
-			case 0:
-				f.finish(f.outcome(d, hook.Refuse))
-			case 1:
-				f.finish(f.outcome(d, hook.Success))
-			case 2:
-				f.finish(f.outcome(d, hook.Retry, time.Hour))
-			case 3:
-				_, err := f.Cancel(f.ctx, app.ID, m.ID, d.Endpoint, f.now)
-				f.ok(err)
-				continue
-			default:
-				continue
-			}
-			attempted[m.ID][d.Endpoint] = true
-		}
-		f.later(time.Second)
-	}
-	for round := range 40 {
-		e := &endpoints[rng.IntN(2)]
-		k := f.newTask([]hook.TaskKind{hook.TaskRecover, hook.TaskReplay, hook.TaskBulk}[rng.IntN(3)], e)
-		a, b := rng.IntN(60), rng.IntN(60)
-		k.Since, k.Until = all[min(a, b)].CreatedAt, all[max(a, b)].CreatedAt
-		switch rng.IntN(4) {
-		case 0:
-			k.EventTypes = pick("a", "b", "none")
-		case 1:
-			k.Channel, k.Tag = "x", pick("s", "t", "")[0]
-		case 2:
-			k.States = [][]hook.State{{hook.Failed}, {hook.Canceled, hook.Delivered}, {hook.Pending}}[rng.IntN(3)]
-		}
-		var wishes, fresh []hook.MessageID
-		for i := range all {
-			m := &all[i]
-			if m.CreatedAt.Before(k.Since) || !m.CreatedAt.Before(k.Until) || len(k.EventTypes) > 0 && m.EventType != k.EventTypes[0] ||
-				k.Channel != "" && m.Channels[0] != k.Channel || k.Tag != "" && m.Tags[0] != k.Tag {
-				continue
-			}
-			state, there := f.stateOf(app.ID, m.ID, e.ID)
-			selected := len(e.EventTypes) == 0 || slices.Contains(e.EventTypes, m.EventType)
-			switch k.Kind {
-			case hook.TaskRecover:
-				if there && state == hook.Failed {
-					wishes = append(wishes, m.ID)
-				}
-			case hook.TaskBulk:
-				if selected && (len(k.States) == 0 || there && slices.Contains(k.States, state)) {
-					wishes = append(wishes, m.ID)
-				}
-			case hook.TaskReplay:
-				if selected && !there {
-					fresh = append(fresh, m.ID)
-				} else if selected && state != hook.Pending && !attempted[m.ID][e.ID] {
-					wishes = append(wishes, m.ID)
-				}
-			}
-		}
-		done := f.run(k, 1+rng.IntN(20))
-		got := f.wished(e.ID)
-		if !slices.Equal(got, wishes) || done.Done != int64(len(wishes)+len(fresh)) {
-			t.Fatalf("round %d, %s with %+v to %+v: wished %v, want %v; done %d, want %d and %d new", round, k.Kind, k, e.EventTypes, got, wishes,
-				done.Done, len(wishes), len(fresh))
-		}
-		for _, id := range fresh {
-			if state, there := f.stateOf(app.ID, id, e.ID); !there || state != hook.Pending {
-				t.Fatalf("round %d: %s is %s", round, id, state)
-			}
-		}
-		for _, id := range got {
-			attempted[id][e.ID] = true
-		}
-		f.dropWishes(e.ID)
-		f.statsAgree(app.ID)
-	}
-}
-
-func (f *fixture) stateOf(app hook.ApplicationID, m hook.MessageID, ep hook.EndpointID) (state hook.State, there bool) {
-	f.t.Helper()
-	all, err := f.Deliveries(f.ctx, app, m)
-	f.ok(err)
-	for _, d := range all {
-		if d.Endpoint == ep {
-			return d.State, true
-		}
-	}
-	return 0, false
 }
 
 func taskEndsWithStart(t *testing.T, f *fixture) {

@@ -48,6 +48,7 @@ type Disk struct {
 	trace    uint64
 	done     [lastKind]int // operations by kind
 	faults   []fault
+	written  func(base string)
 	capacity int64
 	used     int64
 }
@@ -164,6 +165,13 @@ func (d *Disk) Fail(kind Kind, n int, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.faults = append(d.faults, fault{kind, d.done[kind] + n, err})
+}
+
+// OnWrite has do called after each write that worked, with the file's name, by the goroutine that wrote; nil ends that.
+func (d *Disk) OnWrite(do func(base string)) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.written = do
 }
 
 // FailSync makes the n-th sync from now fail with an I/O error; n starts at 1.

@@ -134,26 +134,34 @@ func (h *handle) ReadAt(p []byte, off int64) (int, error) {
 }
 
 func (h *handle) WriteAt(p []byte, off int64) (int, error) {
+	n, written, err := h.writeAt(p, off)
+	if err == nil && written != nil {
+		written(h.file.base)
+	}
+	return n, err
+}
+
+func (h *handle) writeAt(p []byte, off int64) (n int, written func(base string), err error) {
 	defer h.end()
 	if err := h.begin("write"); err != nil {
-		return 0, err
+		return 0, nil, err
 	}
 	grow := max(0, off+int64(len(p))-int64(len(h.file.now)))
 	if grow > 0 && h.disk.capacity >= 0 && h.disk.used+grow > h.disk.capacity {
-		return 0, errFull("write")
+		return 0, nil, errFull("write")
 	}
 	if err := h.disk.fails(Write); err != nil {
 		half := min(grow, max(0, off+int64(len(p)/2)-int64(len(h.file.now))))
 		h.disk.used += half
 		h.file.do(change{off, append([]byte{}, p[:len(p)/2]...)})
-		return len(p) / 2, failed("write", err)
+		return len(p) / 2, nil, failed("write", err)
 	}
 	h.disk.used += grow
 	h.file.do(change{off, append([]byte{}, p...)})
 	if h.disk.step(Write, h.file, off, int64(len(p))) {
-		return 0, errIO("write")
+		return 0, nil, errIO("write")
 	}
-	return len(p), nil
+	return len(p), h.disk.written, nil
 }
 
 func (h *handle) Truncate(size int64) error {
