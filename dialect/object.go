@@ -1,7 +1,6 @@
 package dialect
 
 import (
-	"encoding/json"
 	"errors"
 	"unicode/utf8"
 )
@@ -56,7 +55,7 @@ func ReadObject(doc []byte) ([]Member, error) {
 func SplitObject(doc []byte) ([]Member, error) { return split(doc, len(doc)) }
 
 func split(doc []byte, limit int) ([]Member, error) {
-	if !utf8.Valid(doc) || !json.Valid(doc) {
+	if !utf8.Valid(doc) || !validJSON(doc) {
 		return nil, ErrNotObject
 	}
 	i := skipBlanks(doc, 0)

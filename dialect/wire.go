@@ -17,7 +17,7 @@ import (
 func WrapRaw(payload []byte) []byte {
 	trimmed := bytes.TrimLeft(payload, " \t\r\n")
 	switch {
-	case json.Valid(payload) && utf8.Valid(payload):
+	case validJSON(payload) && utf8.Valid(payload):
 		if len(trimmed) > 0 && trimmed[0] == '{' {
 			return payload
 		}

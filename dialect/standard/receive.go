@@ -156,7 +156,7 @@ func anySigned(public ed25519.PublicKey, content []byte, given []string) bool {
 		if len(g) != base64.StdEncoding.EncodedLen(ed25519.SignatureSize) {
 			continue
 		}
-		sig, err := base64.StdEncoding.Strict().DecodeString(g)
+		sig, err := strictBase64.DecodeString(g)
 		if err == nil && len(sig) == ed25519.SignatureSize && ed25519.Verify(public, content, sig) {
 			return true
 		}

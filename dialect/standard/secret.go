@@ -26,6 +26,12 @@ const (
 	maxTaken  = 75
 )
 
+// Made once: Strict copies the tables of its encoding.
+var (
+	strictBase64   = base64.StdEncoding.Strict()
+	strictUnpadded = base64.RawStdEncoding.Strict()
+)
+
 // A key is one live secret. Exactly one member is set, and it decides which version of signature the key knows: a
 // signature of the other version is never tried with it.
 type key struct {
@@ -75,11 +81,11 @@ func parseSecret(v string) (key, error) {
 		return key{}, err
 	}
 	prefix, text, _ := strings.Cut(v, "_")
-	encoding := base64.StdEncoding
+	encoding := strictBase64
 	if len(text)%4 != 0 {
-		encoding = base64.RawStdEncoding // the reference libraries allow the padding to be left out
+		encoding = strictUnpadded // the reference libraries allow the padding to be left out
 	}
-	b, err := encoding.Strict().DecodeString(text)
+	b, err := encoding.DecodeString(text)
 	switch prefix += "_"; {
 	case prefix != prefixShared && prefix != prefixPrivate && prefix != prefixPublic:
 		return key{}, errors.New("must start with whsec_, whsk_ or whpk_; put whsec_ before a shared secret that came without it")

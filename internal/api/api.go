@@ -51,6 +51,7 @@ type Options struct {
 	PublicURL string        // how the world reaches the front door, as https://hooks.example.com; "" = unknown
 	Dev       bool          // endpoints of https-only dialects may use http
 	MaxBody   int64         // bytes of a request body; default 1 MiB
+	MaxHeld   int64         // bytes of all bodies in memory, beyond which requests are answered 503; default 256 MiB
 	EventKeep time.Duration // how long a repeated eventId is a conflict; default 7 days
 	Log       *slog.Logger  // default: discard
 }
@@ -64,6 +65,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.MaxBody == 0 {
 		o.MaxBody = 1 << 20
+	}
+	if o.MaxHeld == 0 {
+		o.MaxHeld = defaultMaxHeld
 	}
 	if o.EventKeep == 0 {
 		o.EventKeep = 7 * 24 * time.Hour
@@ -89,7 +93,8 @@ type Handler struct {
 	enforce *cache[hook.ApplicationID, bool]
 	schemas *schemaShelf
 	twins   *twins
-	edits   *twins     // by endpoint
+	edits   *twins // by endpoint
+	bodies  bodies
 	config  sync.Mutex // held over a read of the configuration and the write that follows from it
 
 	lists      *crowd
@@ -117,6 +122,7 @@ func New(o Options) *Handler {
 		handshakes: newCrowd(handshakesEach, handshakesAll),
 		explains:   newCrowd(explainsEach, explainsAll),
 	}
+	h.bodies.max = h.MaxHeld
 	h.huma = humago.New(h.mux, h.humaConfig())
 	h.health()
 	h.applications()

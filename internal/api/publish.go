@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
 	"net/http"
 	"reflect"
 	"strconv"
@@ -263,32 +262,4 @@ func refusedBy(done *hook.Accepted) error {
 		return conflict("a message with this eventId exists already: %s", done.Message.ID)
 	}
 	return nil
-}
-
-// readBody reads a bounded body into memory of its own, since a payload is a slice of it and lives on.
-func readBody(r *http.Request, limit int64) ([]byte, error) {
-	if r.ContentLength > limit {
-		return nil, tooLarge()
-	}
-	size := r.ContentLength
-	if size < 0 {
-		size = 4096
-	}
-	body := make([]byte, 0, size+1) // one byte more, so that the end is seen without growing
-	for {
-		n, err := r.Body.Read(body[len(body):cap(body)])
-		body = body[:len(body)+n]
-		if int64(len(body)) > limit {
-			return nil, tooLarge()
-		}
-		if errors.Is(err, io.EOF) {
-			return body, nil
-		}
-		if err != nil {
-			return nil, newError(http.StatusBadRequest, "bad_request", "the body broke off")
-		}
-		if len(body) == cap(body) {
-			body = append(body, 0)[:len(body)]
-		}
-	}
 }

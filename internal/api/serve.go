@@ -49,7 +49,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Content-Type") != jsonType {
 			r.Header.Set("Content-Type", jsonType)
 		}
-		r.Body = http.MaxBytesReader(aw, r.Body, h.MaxBody+1)
+		aw.body = h.hold(w, r)
+		defer aw.body.release()
+		r.Body = http.MaxBytesReader(aw, aw.body, h.MaxBody+1)
 	}
 	if wantsPlain(r) {
 		h.servePlain(aw, r)
@@ -62,8 +64,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 type answerWriter struct {
 	http.ResponseWriter
 	request   *http.Request
+	body      *heldBody // nil = it has none
 	wrote     bool
-	swallowed bool // the rest of a plain-text body
+	swallowed bool // the rest of an answer for which another was given
 }
 
 func (w *answerWriter) WriteHeader(status int) {
@@ -71,6 +74,13 @@ func (w *answerWriter) WriteHeader(status int) {
 		return
 	}
 	w.wrote = true
+	if w.body != nil && w.body.refused {
+		// Whatever the handler makes of a body that it could not read.
+		w.swallowed = true
+		w.Header().Del("Content-Length")
+		writeError(w.ResponseWriter, unavailable("too many requests are in memory: try again"))
+		return
+	}
 	// The mux sets Pattern before it calls a handler of ours, so without one the refusal is its own.
 	if w.request.Pattern == "" && (status == http.StatusNotFound || status == http.StatusMethodNotAllowed) {
 		w.swallowed = true

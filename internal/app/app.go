@@ -26,6 +26,9 @@ import (
 	"github.com/waypost/waypost/internal/store/sqlite"
 )
 
+// commitWindow is much shorter than any platform's deadline.
+const commitWindow = time.Millisecond
+
 // App is a running server.
 type App struct {
 	o        Options
@@ -115,7 +118,7 @@ func (a *App) start(ctx context.Context) error {
 
 	var keys mainKeys
 	a.store, keys, err = openStore(ctx, o, sqlite.Options{
-		Changed: a.changed, Log: o.Log, LowWater: uint64(o.LowWater),
+		Changed: a.changed, Log: o.Log, LowWater: uint64(o.LowWater), Window: commitWindow,
 		VFS: o.Faults.VFS, FreeSpace: o.Faults.FreeSpace, Faults: o.Faults.Store,
 	})
 	if err != nil {
@@ -177,7 +180,7 @@ func (a *App) start(ctx context.Context) error {
 	a.rotation.resume()
 	a.serve("admin", a.admin, a.adminMux(), nil)
 	proxies, _ := ParsePrefixes(o.TrustedProxies) // validated
-	a.serve("public", a.public, a.publicMux(), newCrowd(maxPerClient, proxies, o.Log).changed)
+	a.serve("public", a.public, a.publicMux(), newCrowd(maxPerClient, min(maxClients, openFiles()/2), proxies, o.Log).changed)
 	a.announce()
 	return nil
 }

@@ -216,15 +216,39 @@ func TestAGapThatCannotBeStoredIsToldLater(t *testing.T) {
 
 func TestProfilesAreForTheOrganisationOnly(t *testing.T) {
 	t.Parallel()
-	a, _ := started(t, t.TempDir(), "")
-	for _, path := range []string{"/debug/pprof/", "/debug/pprof/heap", "/debug/pprof/cmdline"} {
-		resp, err := http.Get("http://" + a.AdminAddr() + path)
+	a, _ := started(t, t.TempDir(), "applications:\n- uid: shop\n  name: Shop\n")
+	var portal struct{ Token string }
+	a.post(t, "/auth/app-portal-access/shop", map[string]any{}, &portal)
+	status := func(addr, path, token string) int {
+		t.Helper()
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+addr+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if token != "" {
+			req.Header.Set("Authorization", "Bearer "+token)
+		}
+		resp, err := http.DefaultClient.Do(req)
 		if err != nil {
 			t.Fatal(err)
 		}
 		_ = resp.Body.Close()
-		if resp.StatusCode != http.StatusUnauthorized {
-			t.Errorf("%s without a token: %s", path, resp.Status)
+		return resp.StatusCode
+	}
+	for _, path := range []string{
+		"/debug/pprof/", "/debug/pprof/heap", "/debug/pprof/goroutine?debug=2", "/debug/pprof/cmdline", "/debug/pprof/profile?seconds=1", "/debug/pprof/trace?seconds=1",
+	} {
+		if got := status(a.AdminAddr(), path, ""); got != http.StatusUnauthorized {
+			t.Errorf("%s without a token: %d", path, got)
+		}
+		if got := status(a.AdminAddr(), path, "not-"+testToken); got != http.StatusUnauthorized {
+			t.Errorf("%s with a wrong token: %d", path, got)
+		}
+		if got := status(a.AdminAddr(), path, portal.Token); got != http.StatusForbidden {
+			t.Errorf("%s with an application's token: %d", path, got)
+		}
+		if got := status(a.PublicAddr(), path, testToken); got != http.StatusNotFound {
+			t.Errorf("%s on the public address: %d", path, got)
 		}
 		a.get(t, path, nil)
 	}

@@ -2,6 +2,7 @@ package app
 
 import (
 	"bufio"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -27,7 +28,7 @@ func TestOneClientHasOnlySoManyConnections(t *testing.T) {
 	t.Parallel()
 	var logs strings.Builder
 	proxies := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::ffff:192.168.0.0/112")}
-	c := newCrowd(2, proxies, slog.New(slog.NewTextHandler(&logs, nil)))
+	c := newCrowd(2, 100, proxies, slog.New(slog.NewTextHandler(&logs, nil)))
 	come := func(addr string) *guest {
 		g := &guest{remote: net.TCPAddrFromAddrPort(netip.MustParseAddrPort(addr))}
 		c.changed(g, http.StateNew)
@@ -77,12 +78,55 @@ func TestOneClientHasOnlySoManyConnections(t *testing.T) {
 	}
 }
 
+func TestAllClientsTogetherHaveOnlySoManyConnections(t *testing.T) {
+	t.Parallel()
+	const limit, clients = 10, 8
+	c := newCrowd(2, limit, []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, slog.New(slog.DiscardHandler))
+	var stay, closed []*guest
+	come := func(addr string) *guest {
+		g := &guest{remote: net.TCPAddrFromAddrPort(netip.MustParseAddrPort(addr))}
+		c.changed(g, http.StateNew)
+		return g
+	}
+	for i := range clients {
+		for range 2 {
+			if g := come(fmt.Sprintf("203.0.113.%d:1", i)); g.closed {
+				closed = append(closed, g)
+			} else {
+				stay = append(stay, g)
+			}
+		}
+	}
+	if len(stay) != limit || len(closed) != 2*clients-limit {
+		t.Errorf("%d stay and %d are closed, %d may stay", len(stay), len(closed), limit)
+	}
+	if come("10.1.2.3:1").closed {
+		t.Error("a trusted proxy finds no room")
+	}
+	for _, g := range append(closed, stay[0]) {
+		c.changed(g, http.StateClosed)
+	}
+	if come("198.51.100.1:1").closed {
+		t.Error("those that ended are still counted")
+	}
+	if !come("198.51.100.2:1").closed {
+		t.Error("there is room for one more than the limit")
+	}
+}
+
+func TestHalfOfTheFilesAreForOthersThanClients(t *testing.T) {
+	t.Parallel()
+	if n := openFiles(); n < 64 {
+		t.Errorf("this process may open %d files, it seems", n)
+	}
+}
+
 func TestEveryConnectionThatEndsIsForgotten(t *testing.T) {
 	t.Parallel()
 	for _, protocol := range []string{"http", "https", "h2"} {
 		t.Run(protocol, func(t *testing.T) {
 			t.Parallel()
-			c := newCrowd(1, nil, slog.New(slog.DiscardHandler))
+			c := newCrowd(1, 1, nil, slog.New(slog.DiscardHandler))
 			s := httptest.NewUnstartedServer(http.NotFoundHandler())
 			changes := make(chan struct{}, 1000)
 			s.Config.ConnState = func(conn net.Conn, state http.ConnState) {

@@ -87,22 +87,28 @@ func inheritedListeners(getenv func(string) string, pid int) (map[string]net.Lis
 // few dozen; a stranger is to find room left by the next one.
 const maxPerClient = 512
 
-// crowd counts the open connections of each client address, and closes those that are over the limit. Trusted proxies
-// are many clients and have no limit.
+// maxClients is how many connections all clients together may have open there: each costs memory and a file handle, and
+// deliveries need handles too.
+const maxClients = 8192
+
+// crowd counts the open connections of each client address and of all, and closes those that are over a limit. Trusted
+// proxies are many clients: they have no limit, and no crowd takes their room.
 type crowd struct {
-	max    int
+	max    int // of one client
+	all    int
 	exempt []netip.Prefix
 	log    *slog.Logger
 
-	mu   sync.Mutex
-	open map[netip.Addr]int
-	told time.Time
+	mu    sync.Mutex
+	open  map[netip.Addr]int
+	total int
+	told  time.Time
 }
 
 const crowdTold = time.Minute
 
-func newCrowd(limit int, exempt []netip.Prefix, log *slog.Logger) *crowd {
-	return &crowd{max: limit, exempt: exempt, log: log, open: map[netip.Addr]int{}}
+func newCrowd(limit, all int, exempt []netip.Prefix, log *slog.Logger) *crowd {
+	return &crowd{max: limit, all: all, exempt: exempt, log: log, open: map[netip.Addr]int{}}
 }
 
 // changed is an http.Server's ConnState: the server calls it for every connection once with StateNew and once with one of
@@ -142,20 +148,32 @@ func (c *crowd) enter(client netip.Addr) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.open[client]++
-	if c.open[client] <= c.max {
+	c.total++
+	switch {
+	case c.open[client] > c.max:
+		c.tell("a client has too many connections open, the newest are closed; if it is your own proxy, name it with --trusted-proxy",
+			"client", client.String(), "limit", c.max)
+	case c.total > c.all:
+		c.tell("too many connections are open, the newest are closed; the limit is half of the files that the process may open, "+
+			"and at most "+strconv.Itoa(maxClients), "limit", c.all)
+	default:
 		return true
 	}
+	return false
+}
+
+// tell warns once in a while. The lock is held.
+func (c *crowd) tell(what string, args ...any) {
 	if now := time.Now(); c.told.IsZero() || now.Sub(c.told) >= crowdTold {
 		c.told = now
-		c.log.Warn("a client has too many connections open, the newest are closed; if it is your own proxy, name it with --trusted-proxy",
-			"client", client.String(), "limit", c.max)
+		c.log.Warn(what, args...)
 	}
-	return false
 }
 
 func (c *crowd) leave(client netip.Addr) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.total--
 	if c.open[client]--; c.open[client] <= 0 {
 		delete(c.open, client)
 	}

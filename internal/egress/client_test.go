@@ -56,6 +56,13 @@ func (n *internet) options() Options {
 	}
 }
 
+// lead has a name lead elsewhere from now on.
+func (n *internet) lead(name string, addrs ...string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.names[name] = addrs
+}
+
 func (n *internet) dialled() []string {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -124,20 +131,21 @@ func TestForbiddenAddressesAreNotDialled(t *testing.T) {
 
 func TestANameThatChangesItsAnswerIsJudgedWhereItLeads(t *testing.T) {
 	t.Parallel()
-	n := hooks(answer("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"))
-	c := New(n.options())
-	if _, err := c.Do(t.Context(), Request{URL: "http://hooks.example/"}); err != nil {
-		t.Fatal(err)
-	}
-	n.mu.Lock()
-	n.names["hooks.example"] = []string{"127.0.0.1"}
-	n.mu.Unlock()
-	if _, err := c.Do(t.Context(), Request{URL: "http://hooks.example/"}); kindOf(err) != KindForbidden {
-		t.Errorf("after the answer changed: %v", err)
-	}
-	if got := n.dialled(); !slices.Equal(got, []string{"8.8.8.8:80"}) {
-		t.Errorf("dialled %v", got)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		n := hooks(answer("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"))
+		c := New(n.options())
+		if _, err := c.Do(t.Context(), Request{URL: "http://hooks.example/"}); err != nil {
+			t.Fatal(err)
+		}
+		n.lead("hooks.example", "127.0.0.1")
+		time.Sleep(nameAge)
+		if _, err := c.Do(t.Context(), Request{URL: "http://hooks.example/"}); kindOf(err) != KindForbidden {
+			t.Errorf("after the answer changed: %v", err)
+		}
+		if got := n.dialled(); !slices.Equal(got, []string{"8.8.8.8:80"}) {
+			t.Errorf("dialled %v", got)
+		}
+	})
 }
 
 func TestAKeptConnectionIsNoWayRoundTheGuard(t *testing.T) {

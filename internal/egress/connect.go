@@ -25,17 +25,19 @@ type conn struct {
 	reused     bool
 }
 
-// connect resolves, judges, dials and shakes hands. It dials nothing but addresses that were judged a moment ago, so a
-// name whose answer changes in between gains nothing.
+// connect looks the name up, judges, dials and shakes hands. It dials nothing but the addresses that it judged itself, so a
+// name whose answer changes in between gains nothing, and neither does one whose answer is remembered.
 func (c *Client) connect(ctx context.Context, t *target, allow []netip.Prefix) (*conn, error) {
 	limited, cancel := context.WithTimeout(ctx, c.o.ConnectTimeout)
 	defer cancel()
-	addrs, err := c.resolve(limited, t, allow)
+	addrs, err := c.resolve(limited, t, allow, c.names.lookUp)
 	if err != nil {
+		c.names.forget(t.host)
 		return nil, err
 	}
 	raw, addr, err := c.dial(limited, t, addrs)
 	if err != nil {
+		c.names.forget(t.host)
 		return nil, err
 	}
 	cn := &conn{Conn: raw, raw: raw, addr: addr, key: t.key(), born: time.Now()}

@@ -1,5 +1,5 @@
-// Package egress owns the only door out: an HTTP/1.1 client that resolves a name once, judges every address that came
-// back, and connects to a judged address or to nothing.
+// Package egress owns the only door out: an HTTP/1.1 client that judges every address that a name leads to, and connects to
+// a judged address or to nothing.
 //
 // It follows no redirect, asks no proxy of the environment, keeps no cookie and decompresses nothing. It speaks HTTP/1.1
 // alone: a delivery is one request and one short answer, for which HTTP/2 costs more than it saves.
@@ -28,7 +28,7 @@ const (
 type Options struct {
 	// Dial opens a connection to an address that was judged, "203.0.113.7:443". nil = a net.Dialer.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
-	// Resolve returns every address of a host name. nil = the system's resolver.
+	// Resolve returns every address of a host name. nil = the system's resolver. Do uses an answer for five seconds.
 	Resolve func(ctx context.Context, host string) ([]netip.Addr, error)
 	// TLS is the base of every TLS connection, for root certificates of one's own. nil = the system's roots.
 	TLS *tls.Config
@@ -49,6 +49,7 @@ type Client struct {
 	agent string
 	tls   *tls.Config
 	pool  *pool
+	names *names
 	heads sync.Pool // of *[]byte
 }
 
@@ -83,6 +84,7 @@ func New(o Options) *Client {
 		agent: "Waypost/" + o.Version,
 		tls:   conf,
 		pool:  newPool(o.IdlePerHost, o.Idle, o.IdleTimeout),
+		names: newNames(&o),
 		heads: sync.Pool{New: func() any { b := make([]byte, 0, 4<<10); return &b }},
 	}
 }
@@ -166,23 +168,23 @@ func (c *Client) Check(ctx context.Context, rawURL string, allow []netip.Prefix)
 	if err != nil {
 		return err
 	}
-	_, err = c.resolve(ctx, &t, allow)
+	_, err = c.resolve(ctx, &t, allow, c.o.Resolve)
 	if e, ok := err.(*Error); ok && e.Kind != KindForbidden {
 		return nil
 	}
 	return err
 }
 
-// resolve returns the addresses of a target, all of them judged. One that is forbidden forbids all: a name that answers
+// resolve asks for the addresses of a target and returns them, all of them judged. One that is forbidden forbids all: a name that answers
 // with a public and a private address is an attack or a mistake.
-func (c *Client) resolve(ctx context.Context, t *target, allow []netip.Prefix) ([]netip.Addr, error) {
+func (c *Client) resolve(ctx context.Context, t *target, allow []netip.Prefix, ask func(context.Context, string) ([]netip.Addr, error)) ([]netip.Addr, error) {
 	addrs := []netip.Addr{t.addr}
 	if !t.addr.IsValid() {
-		found, err := c.o.Resolve(ctx, t.host)
+		found, err := ask(ctx, t.host)
 		if err != nil {
 			return nil, resolveError(ctx, t.host, err)
 		}
-		addrs = addrs[:0]
+		addrs = make([]netip.Addr, 0, len(found))
 		for _, a := range found {
 			if a = a.Unmap(); !slices.Contains(addrs, a) {
 				addrs = append(addrs, a)

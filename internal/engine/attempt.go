@@ -48,6 +48,10 @@ func (e *Engine) fly(f *flight) (next *flight) {
 		e.returnJob(f, 0)
 		return nil
 	}
+	if !e.carry(f, m) {
+		e.returnJob(f, carryPause)
+		return nil
+	}
 	r, ruled := e.prepare(ctx, f, m)
 	if !e.begin(f, m) {
 		return nil
@@ -254,6 +258,9 @@ func upToMillisecond(t time.Time) time.Time {
 // retryAfter reads the header: seconds, or a date.
 func retryAfter(h http.Header, now time.Time) time.Duration {
 	v := strings.TrimSpace(dialect.Header(h, "Retry-After"))
+	if v == "" {
+		return 0 // as nearly always: trying to read it for a date costs a microsecond
+	}
 	if n, err := strconv.ParseUint(v, 10, 31); err == nil || errors.Is(err, strconv.ErrRange) {
 		return time.Duration(n) * time.Second
 	}

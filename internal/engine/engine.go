@@ -10,7 +10,9 @@ package engine
 
 import (
 	"context"
+	"crypto/hmac"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"log/slog"
@@ -51,7 +53,9 @@ type Options struct {
 	MaxInFlight int // requests in flight at most, three quarters of them of one application; beyond Workers every endpoint has one; 0 = 2048
 	Concurrency int // requests in flight to one endpoint that sets none of its own; 0 = 16
 	Window      int // due deliveries of one endpoint kept in memory; 0 = 256
+	Hand        int // deliveries kept in memory over all endpoints, above which each keeps 16 and above twice that one; 0 = 65,536
 	CacheBytes  int // messages kept from their acceptance to their first attempt; 0 = 32 MiB
+	FlightBytes int // messages over 64 KiB that are read for an attempt and under way; 0 = 128 MiB
 
 	DisableAfter time.Duration // how long an endpoint may exhaust messages without a success; 0 = 5 days
 	BreakAfter   int           // failures in a row before an endpoint is probed; 0 = 10
@@ -106,7 +110,9 @@ func (o Options) withDefaults() Options {
 	orInt(&o.MaxInFlight, 2048)
 	orInt(&o.Concurrency, 16)
 	orInt(&o.Window, 256)
+	orInt(&o.Hand, 64<<10)
 	orInt(&o.CacheBytes, 32<<20)
+	orInt(&o.FlightBytes, 128<<20)
 	orInt(&o.BreakAfter, 10)
 	orInt(&o.DisableAfter, 5*24*time.Hour)
 	orInt(&o.SweepEvery, time.Minute)
@@ -139,7 +145,8 @@ type Engine struct {
 	running sync.WaitGroup
 	ending  chan struct{} // closed when Stop is called
 	stopped chan struct{}
-	err     error // of Stop, set before stopped is closed
+	seeds   sync.Pool // of hash.Hash, keyed with SeedKey
+	err     error     // of Stop, set before stopped is closed
 
 	mu      sync.Mutex
 	phase   phase
@@ -156,6 +163,7 @@ type Engine struct {
 	active  int // lanes with something in flight
 	hand    int // deliveries in hand over all lanes
 	cached  int // bytes
+	carried int // bytes of large messages in flight
 	config  int // counts changes of the configuration
 	sources map[hook.SourceID]*source
 	apps    map[hook.ApplicationID]*throttle
@@ -184,6 +192,7 @@ func New(o Options) *Engine {
 		tasks:   tasks{some: make(chan struct{}, 1)},
 	}
 	e.outbox.some.L = &e.mu
+	e.seeds.New = func() any { return hmac.New(sha256.New, []byte(e.o.SeedKey.Reveal())) }
 	e.flights, e.abort = context.WithCancel(context.Background())
 	e.records, e.giveUp = context.WithCancel(context.Background())
 	return e
@@ -334,6 +343,7 @@ type Stats struct {
 	InFlight    int // requests
 	InHand      int // deliveries in memory: waiting, in flight, or not yet recorded
 	CachedBytes int // of messages that wait for their first attempt
+	FlightBytes int // of large messages that were read for an attempt
 	Unrecorded  int // attempts that were judged and are not yet recorded
 	Stuck       bool
 }
@@ -343,7 +353,7 @@ func (e *Engine) Stats() Stats {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return Stats{
-		Lanes: len(e.lanes), InFlight: e.flying, InHand: e.hand, CachedBytes: e.cached,
+		Lanes: len(e.lanes), InFlight: e.flying, InHand: e.hand, CachedBytes: e.cached, FlightBytes: e.carried,
 		Unrecorded: len(e.outbox.waiting) + e.outbox.writing, Stuck: e.outbox.stuck,
 	}
 }

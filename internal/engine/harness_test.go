@@ -59,6 +59,12 @@ type arrival struct {
 func in(t *testing.T, change func(*Options), test func(w *world)) {
 	t.Helper()
 	t.Parallel()
+	inTurn(t, change, test)
+}
+
+// inTurn is in for a test that is to end before the next line.
+func inTurn(t *testing.T, change func(*Options), test func(w *world)) {
+	t.Helper()
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		time.Sleep(time.Until(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))) // ids know no time before 2024

@@ -126,7 +126,7 @@ func (e *Engine) settle(l *lane, now time.Time) {
 		e.wakeAt(l, time.Time{})
 		return
 	}
-	if l.more && !l.filling && !l.wants && (l.wish || len(l.queue) <= e.o.Window/4) {
+	if l.more && !l.filling && !l.wants && (l.wish || e.short(l)) {
 		l.wants = true
 		e.wanting = append(e.wanting, l)
 	}

@@ -3,11 +3,10 @@ package engine
 import (
 	"cmp"
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash"
 	"maps"
 	"net/http"
 	"slices"
@@ -74,7 +73,9 @@ func (e *Engine) seed(m hook.MessageID, ep hook.EndpointID) (out [32]byte) {
 	var text [16]byte
 	binary.BigEndian.PutUint64(text[:], uint64(m))
 	binary.BigEndian.PutUint64(text[8:], uint64(ep))
-	h := hmac.New(sha256.New, []byte(e.o.SeedKey.Reveal()))
+	h := e.seeds.Get().(hash.Hash)
+	defer e.seeds.Put(h)
+	h.Reset()
 	h.Write(text[:])
 	h.Sum(out[:0])
 	return out
@@ -109,6 +110,9 @@ func (e *Engine) payload(ctx context.Context, m *hook.Message) (payload []byte, 
 // sourceGone is the mark of a message that outlived its source.
 const sourceGone = "its source was deleted: the payload is as it was stored, and what the platform encrypted is still encrypted"
 
+// maxSources is how many sources are kept in memory.
+const maxSources = 4096
+
 // source returns a source, from memory when it is known.
 func (e *Engine) source(ctx context.Context, id hook.SourceID) (*source, error) {
 	e.mu.Lock()
@@ -126,6 +130,9 @@ func (e *Engine) source(ctx context.Context, id hook.SourceID) (*source, error) 
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if gen == e.config {
+		if len(e.sources) >= maxSources {
+			clear(e.sources)
+		}
 		e.sources[id] = s
 	}
 	return s, nil

@@ -11,8 +11,7 @@ import (
 
 const (
 	maxFilling = 4               // lanes that ask the store at once
-	maxHand    = 64 << 10        // deliveries in hand over all lanes, above which windows are small
-	smallFill  = 16              // how small
+	smallFill  = 16              // deliveries that a lane gets at once when there are many in hand
 	lease      = 2 * time.Minute // of a claim: longer than any attempt takes until it is recorded
 	errorPause = time.Second     // after the store could not be asked
 )
@@ -23,6 +22,8 @@ type flight struct {
 	lane   *lane
 	target *target     // nil = to be loaded
 	gen    int         // of the lane when it was taken
+	trust  int         // likewise
+	bytes  int         // that it holds of what large messages may take
 	rates  rates       // that have let it through and do not know yet that it began
 	at     time.Time   // when it began, by the clock; zero = it has not
 	began  time.Time   // the same in steady time
@@ -56,14 +57,30 @@ func (e *Engine) fillSome() {
 		}
 		e.filling++
 		l.filling, l.more, l.wish, l.next = true, false, false, time.Time{}
-		n := e.o.Window - len(l.queue)
-		if e.hand > maxHand {
-			n = min(n, smallFill)
-		}
-		n = max(n, 1) + len(l.hand)
+		n := e.room(l) + len(l.hand)
 		gen := l.gen
 		e.running.Go(func() { e.fill(l, n, gen) })
 	}
+}
+
+// room is how much more a lane may have in its queue.
+func (e *Engine) room(l *lane) int {
+	n := e.o.Window - len(l.queue)
+	switch {
+	case e.hand > 2*e.o.Hand:
+		n = 1
+	case e.hand > e.o.Hand:
+		n = min(n, smallFill)
+	}
+	return max(n, 1)
+}
+
+// short says that a lane's queue is so short that the store is asked for more.
+func (e *Engine) short(l *lane) bool {
+	if e.hand > e.o.Hand {
+		return len(l.queue) == 0
+	}
+	return len(l.queue) <= e.o.Window/4
 }
 
 // fill reads due work of a lane from the store.
@@ -139,7 +156,7 @@ func (e *Engine) offer(a *hook.Accepted, now time.Time) {
 			e.settle(l, now)
 			continue
 		}
-		if l.more || l.asleep || len(l.queue) >= e.o.Window || e.hand > maxHand {
+		if l.more || l.asleep || len(l.queue) >= e.o.Window || e.hand > e.o.Hand {
 			l.more = true
 			e.settle(l, now)
 			continue
@@ -196,7 +213,7 @@ func (e *Engine) release(j *job) {
 	j.msg = nil
 }
 
-// take returns the next job that may be started, application by application and lane by lane in turn.
+// take returns the next job that may be started: applications in turn, and of each the lanes in turn that are trusted alike.
 func (e *Engine) take(now time.Time) *flight {
 	for e.phase == started && e.broken == nil && !e.outbox.full() && e.flying < e.o.MaxInFlight {
 		l := e.nextLane()
@@ -215,7 +232,7 @@ func (e *Engine) take(now time.Time) *flight {
 			e.active++
 		}
 		l.flying++
-		l.share.flying++
+		l.share.take(f)
 		e.flying++
 		e.settle(l, now)
 		return f
@@ -242,12 +259,13 @@ func (f *flight) throttled(now time.Time) bool {
 func (e *Engine) land(f *flight) {
 	l := f.lane
 	l.flying--
-	l.share.flying--
+	l.share.giveBack(f)
 	e.flying--
 	if l.flying == 0 {
 		e.active--
 	}
 	e.release(&f.job)
+	e.putDown(f)
 	f.rates.giveBack()
 	if e.phase == stopping && e.flying == 0 {
 		e.outbox.some.Signal() // the last one: nothing more will come
@@ -306,7 +324,9 @@ func (e *Engine) returnJob(f *flight, pause time.Duration) {
 	e.letGo(f)
 	l.more = true
 	if pause > 0 && l.gen == f.gen {
-		l.pause = now.Add(pause)
+		if until := now.Add(pause); until.After(l.pause) {
+			l.pause = until
+		}
 		l.more = false
 		l.dueAt(l.pause)
 	}

@@ -1,6 +1,10 @@
 package engine
 
-import "github.com/waypost/waypost/internal/hook"
+import (
+	"time"
+
+	"github.com/waypost/waypost/internal/hook"
+)
 
 // share is an application's part of the requests in flight.
 //
@@ -8,14 +12,23 @@ import "github.com/waypost/waypost/internal/hook"
 // application alone gets half of all places for lanes that fail, two thirds with those that nobody knows yet, and three
 // quarters with those that work; two get less each. Whatever hangs, an endpoint that works finds a place beside those of
 // the same application that do not, and an application finds places beside all others.
+//
+// Lanes that are trusted more go first, so a late retry takes no place that a first attempt elsewhere waits for; but a
+// part of what the application has in flight is for those that are trusted less, so that they are never left out however
+// busy the others are.
 type share struct {
 	app    hook.ApplicationID
 	flying int
+	aloft  [trustLevels]int // of them, by the trust of their lanes when they were taken
+	bytes  int              // of large messages in flight
 	lanes  int
 	ready  [trustLevels]ring[*lane] // that may start an attempt, by their trust
-	turn   int                      // the trust that is asked first
 	listed bool                     // in the list of those with lanes
 }
+
+// leastPart is the part of an application's requests in flight, one in so many, that each lower level of trust may have
+// before the higher ones.
+const leastPart = 16
 
 const trustLevels = 3
 
@@ -40,8 +53,8 @@ func (e *Engine) shareOf(app hook.ApplicationID) *share {
 	return s
 }
 
-// nextLane takes a lane off the lists: the applications in turn, and of one the levels of trust in turn. nil means that
-// there is none, or none that may have a place now; the end of any request is a reason to ask again.
+// nextLane takes a lane off the lists: the applications in turn. nil means that there is none, or none that may have a
+// place now; the end of any request is a reason to ask again.
 func (e *Engine) nextLane() *lane {
 	free := e.o.MaxInFlight - e.flying
 	for range e.ready.len() {
@@ -57,15 +70,34 @@ func (e *Engine) nextLane() *lane {
 	return nil
 }
 
+// next takes the lane that is to have the application's next place, while so many are free.
 func (s *share) next(free int) *lane {
-	for i := range trustLevels {
-		level := (s.turn + i) % trustLevels
+	if s.flying >= free*trustLevels {
+		return nil
+	}
+	for level := range trustLevels - 1 {
+		if s.ready[level].len() > 0 && s.aloft[level]*leastPart < s.flying {
+			return s.ready[level].pop()
+		}
+	}
+	for level := trustLevels - 1; level >= 0; level-- {
 		if s.ready[level].len() > 0 && s.flying < free*(level+1) {
-			s.turn = (level + 1) % trustLevels
 			return s.ready[level].pop()
 		}
 	}
 	return nil
+}
+
+// take counts a flight that takes a place, with what its lane is trusted with now.
+func (s *share) take(f *flight) {
+	f.trust = f.lane.trust()
+	s.flying++
+	s.aloft[f.trust]++
+}
+
+func (s *share) giveBack(f *flight) {
+	s.flying--
+	s.aloft[f.trust]--
 }
 
 func (s *share) waiting() bool {
@@ -77,12 +109,48 @@ func (s *share) waiting() bool {
 	return false
 }
 
-// leave forgets a lane, and the share of an application that has none left.
+const (
+	largeMessage = 64 << 10               // bytes; smaller ones are bounded by their number
+	carryPause   = 100 * time.Millisecond // until one that found no room is tried again
+)
+
+// carry says whether a message that was read from the store may stay in memory for an attempt. Large ones share
+// Options.FlightBytes as places are shared, so that those for endpoints that hang leave room for the others'. One of any size
+// may go alone.
+func (e *Engine) carry(f *flight, m *hook.Message) bool {
+	size := cap(m.Payload)
+	if m.Raw != nil {
+		size += cap(m.Raw.Body)
+	}
+	if f.msg != nil || size <= largeMessage {
+		return true
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	s := f.lane.share
+	if e.carried > 0 && s.bytes+size > (e.o.FlightBytes-e.carried)*(f.trust+1) {
+		return false
+	}
+	f.bytes = size
+	s.bytes += size
+	e.carried += size
+	return true
+}
+
+// putDown ends what carry began. The lock is held.
+func (e *Engine) putDown(f *flight) {
+	f.lane.share.bytes -= f.bytes
+	e.carried -= f.bytes
+	f.bytes = 0
+}
+
+// leave forgets a lane, and the share and the rate of an application that has none left.
 func (e *Engine) leave(l *lane) {
 	if l.share == nil {
 		return
 	}
 	if l.share.lanes--; l.share.lanes == 0 {
 		delete(e.shares, l.share.app)
+		delete(e.apps, l.share.app)
 	}
 }

@@ -169,7 +169,7 @@ func (e *Engine) crowded(t *task) bool {
 		return true
 	}
 	if t.endpoint == 0 {
-		return e.hand > maxHand/2 && t.pause < lastTaskPause
+		return e.hand > e.o.Hand/2 && t.pause < lastTaskPause
 	}
 	l := e.lanes[t.endpoint]
 	if l == nil {

@@ -409,7 +409,7 @@ func TestTasksGoOnWhileOthersHaveMuchInHand(t *testing.T) {
 			defer w.e.mu.Unlock()
 			w.e.hand += n
 		}
-		others(2 * maxHand)
+		others(2 * w.e.o.Hand)
 		recovery := begin(w, hook.TaskRecover, ep.ID, nil)
 		broadcast := begin(w, hook.TaskBroadcast, 0, func(t *hook.Task) {
 			t.Message = &hook.Accept{Message: hook.Message{EventType: "x", Payload: []byte("{}"), CreatedAt: time.Now()}}
@@ -421,6 +421,6 @@ func TestTasksGoOnWhileOthersHaveMuchInHand(t *testing.T) {
 				t.Errorf("%+v", task)
 			}
 		}
-		others(-2 * maxHand)
+		others(-2 * w.e.o.Hand)
 	})
 }

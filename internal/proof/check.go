@@ -1,3 +1,5 @@
+// Package proof owns what shows that Waypost keeps its promises: loads that remember what was acknowledged, receivers that
+// remember what came, and the checker that compares the two.
 package proof
 
 import (

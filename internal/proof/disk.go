@@ -124,6 +124,12 @@ var badOptions = map[string]string{
 	"volatile": "syncs are ignored",
 }
 
+// FreeSpace returns the bytes of a folder's file system that this process may still take; ok is false where the system does not tell.
+func FreeSpace(folder string) (free uint64, ok bool) {
+	v, err := volumeOf(folder)
+	return v.Free, err == nil
+}
+
 func (d *Disk) judgeVolume(known bool, lowWater uint64) {
 	v := d.Volume
 	if !known {

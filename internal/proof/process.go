@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -143,9 +144,19 @@ func (p *Process) StopBy(signal os.Signal, patience time.Duration) error {
 
 const ticksPerSecond = 100 // of /proc/PID/stat on every Linux that Go runs on
 
-// CPU returns the processor time that it has used so far; ok is false where the system does not tell.
+// CPU returns the processor time that it and its children have used so far, ended ones that were not waited for excepted;
+// ok is false where the system does not tell.
 func (p *Process) CPU() (used time.Duration, ok bool) {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
+	for _, pid := range append(childrenOf(p.cmd.Process.Pid), p.cmd.Process.Pid) {
+		if own, found := cpuOf(pid); found {
+			used, ok = used+own, true
+		}
+	}
+	return used, ok
+}
+
+func cpuOf(pid int) (used time.Duration, ok bool) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return 0, false
 	}
@@ -158,6 +169,26 @@ func (p *Process) CPU() (used time.Duration, ok bool) {
 	u, err1 := strconv.Atoi(fields[user])
 	s, err2 := strconv.Atoi(fields[system])
 	return time.Duration(u+s) * time.Second / ticksPerSecond, err1 == nil && err2 == nil
+}
+
+// childrenOf lists the children that a process has now, as its threads tell; none where the system does not.
+func childrenOf(pid int) (children []int) {
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+	if err != nil {
+		return nil
+	}
+	for _, path := range threads {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			continue // the thread has ended
+		}
+		for _, field := range strings.Fields(string(text)) {
+			if child, err := strconv.Atoi(field); err == nil {
+				children = append(children, child)
+			}
+		}
+	}
+	return children
 }
 
 // Memory returns its resident memory in bytes; ok is false where the system does not tell.

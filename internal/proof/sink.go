@@ -5,9 +5,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
-	"slices"
 	"sync"
-	"time"
 )
 
 // Sink is a receiving service that remembers what it got: by message id, how often and with which body.
@@ -17,7 +15,6 @@ type Sink struct {
 
 	mu       sync.Mutex
 	arrivals map[string]*Arrival
-	since    []time.Duration
 }
 
 // Arrival is what a sink knows of one message.
@@ -28,25 +25,23 @@ type Arrival struct {
 	Changed  bool     // a later body was another one
 }
 
-// ServeHTTP takes a delivery in Standard Webhooks form. The members "key" and "sent" of its body, when there, are the
-// producer's id of the message and its time in Unix nanoseconds.
+// ServeHTTP takes a delivery in Standard Webhooks form. The member "key" of its body, when there, is the producer's id of the
+// message.
 func (s *Sink) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	now := time.Now()
 	body, err := io.ReadAll(io.LimitReader(r.Body, 4<<20))
 	if err != nil {
 		w.WriteHeader(http.StatusBadRequest)
 		return
 	}
 	var mark struct {
-		Key  string `json:"key"`
-		Sent int64  `json:"sent"`
+		Key string `json:"key"`
 	}
-	_ = json.Unmarshal(body, &mark) // a payload without marks is counted by its id
+	_ = json.Unmarshal(body, &mark) // a payload without one is counted by its id
 	id := mark.Key
 	if id == "" {
 		id = r.Header.Get("webhook-id")
 	}
-	n := s.arrived(id, sha256.Sum256(body), now, mark.Sent)
+	n := s.arrived(id, sha256.Sum256(body))
 	status := http.StatusOK
 	if s.Answer != nil {
 		status = s.Answer(id, n, w, r)
@@ -59,7 +54,7 @@ func (s *Sink) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(status)
 }
 
-func (s *Sink) arrived(id string, sum [32]byte, now time.Time, sent int64) int {
+func (s *Sink) arrived(id string, sum [32]byte) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.arrivals == nil {
@@ -69,9 +64,6 @@ func (s *Sink) arrived(id string, sum [32]byte, now time.Time, sent int64) int {
 	if a == nil {
 		a = &Arrival{Body: sum}
 		s.arrivals[id] = a
-		if sent > 0 {
-			s.since = append(s.since, now.Sub(time.Unix(0, sent)))
-		}
 	}
 	a.Times++
 	a.Changed = a.Changed || a.Body != sum
@@ -85,36 +77,6 @@ func (s *Sink) Arrivals() map[string]Arrival {
 	out := make(map[string]Arrival, len(s.arrivals))
 	for id, a := range s.arrivals {
 		out[id] = *a
-	}
-	return out
-}
-
-// Latencies returns how long messages took from the producer to their first arrival, and forgets them.
-func (s *Sink) Latencies() Latencies {
-	s.mu.Lock()
-	took := slices.Clone(s.since)
-	s.since = nil
-	s.mu.Unlock()
-	out := Latencies{Sent: len(took), Accepted: len(took)}
-	out.quantiles(took)
-	return out
-}
-
-// Seen is what a sink tells of itself over HTTP.
-type Seen struct {
-	Keys      int       `json:"keys"`     // different messages
-	Times     int       `json:"times"`    // arrivals of them
-	Latencies Latencies `json:"arrivals"` // from the producer to the first arrival, since the last time that was asked
-}
-
-// Seen sums up what came.
-func (s *Sink) Seen() Seen {
-	out := Seen{Latencies: s.Latencies()}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	out.Keys = len(s.arrivals)
-	for _, a := range s.arrivals {
-		out.Times += a.Times
 	}
 	return out
 }

@@ -1,7 +1,6 @@
 package sqlite
 
 import (
-	"bytes"
 	"context"
 	"slices"
 
@@ -17,20 +16,12 @@ type entry struct {
 	now      int64        // when it was made
 	due      int64        // when its deliveries are
 	envelope []byte
-	body     content
-	same     key // "" = never a duplicate
-	event    key // of the sender's own id, when it must be unique
+	content  []byte // packed
+	size     int    // of the content, in bytes, before it was packed
+	same     key    // "" = never a duplicate
+	event    key    // of the sender's own id, when it must be unique
 	twin     key
 	out      *hook.Accepted
-}
-
-// content is how a payload and the request that it came in are stored.
-type content struct {
-	head    []byte // method, query and headers, packed; nil for a published message
-	body    []byte
-	payload []byte // nil when it lies in the body
-	at      int
-	size    int
 }
 
 // Accept is part of store.Flow.
@@ -48,7 +39,7 @@ func (db *DB) Accept(ctx context.Context, batch []hook.Accept) ([]hook.Accepted,
 	entries := make([]entry, len(batch))
 	size := 0
 	for i := range batch {
-		entries[i].prepare(&batch[i], &out[i])
+		entries[i].prepare(db.packs, &batch[i], &out[i])
 		size += entries[i].weight()
 	}
 	repeats := func() bool { return !slices.ContainsFunc(out, func(a hook.Accepted) bool { return !a.Duplicate }) }
@@ -69,10 +60,10 @@ func (db *DB) Accept(ctx context.Context, batch []hook.Accept) ([]hook.Accepted,
 
 // weight is about what an entry takes in memory while it waits, in bytes.
 func (e *entry) weight() int {
-	return 512 + len(e.body.head) + len(e.body.body) + len(e.body.payload) + len(e.envelope)
+	return 512 + e.size + len(e.envelope)
 }
 
-func (e *entry) prepare(in *hook.Accept, out *hook.Accepted) {
+func (e *entry) prepare(packs *packer, in *hook.Accept, out *hook.Accepted) {
 	e.in, e.out, e.msg = in, out, in.Message
 	m := &e.msg
 	e.now = m.CreatedAt.UnixMilli()
@@ -84,38 +75,13 @@ func (e *entry) prepare(in *hook.Accept, out *hook.Accepted) {
 		e.due += m.DeliverAt.Sub(m.CreatedAt).Milliseconds()
 	}
 	e.envelope = packEnvelope(m)
-	e.body = layOut(m)
+	e.content, e.size = packs.pack(m)
 	d := &in.Dedup
 	e.same = newKey(keySame, m.App, d.Scope, d.Key, e.now, d.Keep)
 	e.twin = newKey(keyTwin, m.App, d.Scope, d.Twin, e.now, d.TwinKeep)
 	if in.Unique {
 		e.event = newKey(keyEvent, m.App, "", m.EventID, e.now, in.UniqueKeep)
 	}
-}
-
-// layOut finds the payload in the body, so that it is stored once.
-func layOut(m *hook.Message) content {
-	if m.Raw == nil {
-		return content{payload: notNil(m.Payload)}
-	}
-	c := content{head: packHead(m.Raw), body: notNil(m.Raw.Body)}
-	if at := bytes.Index(c.body, m.Payload); at >= 0 {
-		c.at, c.size = at, len(m.Payload)
-		return c
-	}
-	c.payload = m.Payload
-	return c
-}
-
-func notNil(b []byte) []byte {
-	if b == nil {
-		return []byte{}
-	}
-	return b
-}
-
-func packHead(r *hook.Raw) []byte {
-	return packLists(packText(packText(make([]byte, 0, 512), r.Method), r.Query), r.Header)
 }
 
 func packEnvelope(m *hook.Message) []byte {
@@ -166,7 +132,7 @@ func (t *tx) accept(e *entry) error {
 			return err
 		}
 	}
-	if err := t.insertContent(m.ID, &e.body); err != nil {
+	if err := t.insertContent(m.ID, e.content); err != nil {
 		return err
 	}
 	e.out.Message = *m
@@ -199,15 +165,9 @@ func (t *tx) insertMessage(m *hook.Message, envelope []byte) error {
 		blob(envelope).time(m.CreatedAt).time(m.DeliverAt).time(m.ContentUntil).exec()
 }
 
-func (t *tx) insertContent(id hook.MessageID, c *content) error {
-	q := t.query(`INSERT INTO payloads (message, format, head, body, payload, at, size) VALUES (?, 0, ?, ?, ?, ?, ?)`).
-		int(int64(id)).blob(c.head).blob(c.body).blob(c.payload)
-	if c.payload == nil {
-		q.int(int64(c.at)).int(int64(c.size))
-	} else {
-		q.null().null()
-	}
-	return q.exec()
+// insertContent leaves the columns empty that are only filled in rows of before there was packed.
+func (t *tx) insertContent(id hook.MessageID, packed []byte) error {
+	return t.query(`INSERT INTO payloads (message, format, payload, packed) VALUES (?, 0, x'', ?)`).int(int64(id)).blob(packed).exec()
 }
 
 // fanOut makes a pending delivery for every endpoint that the message goes to.

@@ -45,7 +45,7 @@ func (t *tx) tellOperator(events []hook.Accept) error {
 		}
 		var e entry
 		var out hook.Accepted
-		e.prepare(&in, &out)
+		e.prepare(t.db.packs, &in, &out)
 		if err := t.accept(&e); err != nil {
 			return err
 		}

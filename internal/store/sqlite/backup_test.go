@@ -141,7 +141,7 @@ func TestCloseEndsABackup(t *testing.T) {
 	s := newSmall(t, sqlite.Options{})
 	for range 4 {
 		a := s.new(fmt.Sprint(s.ids.Next(s.now)))
-		a.Message.Payload = make([]byte, 4<<20)
+		a.Message.Payload = noise(1, 4<<20)
 		_, err := s.Accept(t.Context(), []hook.Accept{a})
 		must(t, err)
 	}

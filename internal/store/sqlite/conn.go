@@ -15,6 +15,7 @@ import (
 type conn struct {
 	*sqlite3.Conn
 	stmts map[string]*stmt
+	packs *packer            // reads contents
 	at    func(point string) // Faults.At
 }
 
@@ -141,6 +142,7 @@ func (c *conn) close() error {
 // The first error of binding or stepping is kept and returned at the end.
 type stmt struct {
 	s   *sqlite3.Stmt
+	c   *conn
 	n   int // parameters bound so far
 	col int // columns read so far
 	err error
@@ -156,7 +158,7 @@ func (c *conn) query(sql string) *stmt {
 		if err != nil {
 			return &stmt{err: fmt.Errorf("prepare %q: %w", sql, err)}
 		}
-		s = &stmt{s: ps}
+		s = &stmt{s: ps, c: c}
 		c.stmts[sql] = s
 	}
 	s.n, s.col, s.read, s.err = 0, 0, 0, nil

@@ -1,9 +1,9 @@
 package sqlite_test
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"path/filepath"
 	"syscall"
 	"testing"
@@ -263,6 +263,13 @@ func TestADiskThatIsFullForAMomentIsSurvived(t *testing.T) {
 	}
 }
 
+// noise are bytes that take as much of the disk as they are.
+func noise(seed, n int) []byte {
+	b := make([]byte, n)
+	_, _ = rand.NewChaCha8([32]byte{byte(seed), byte(seed >> 8), byte(seed >> 16)}).Read(b)
+	return b
+}
+
 // The reserve below the mark is there: when the disk has filled up to it, every outcome of what was accepted can still be
 // recorded, and new messages are taken again by themselves when there is room.
 func TestOutcomesOfAFullDiskAreRecordedFromTheReserve(t *testing.T) {
@@ -276,7 +283,7 @@ func TestOutcomesOfAFullDiskAreRecordedFromTheReserve(t *testing.T) {
 		var err error
 		for i := 0; err == nil; i++ {
 			a := s.new(fmt.Sprint(i))
-			a.Message.Payload = bytes.Repeat([]byte("x"), 30_000)
+			a.Message.Payload = noise(i, 30_000)
 			var out []hook.Accepted
 			if out, err = s.Accept(t.Context(), []hook.Accept{a}); err == nil {
 				open = append(open, out[0].Deliveries...)

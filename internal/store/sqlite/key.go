@@ -10,9 +10,13 @@ import (
 
 // A key is what a message is recognised by. Its full text says what kind of key it is, of which application and in what
 // scope, so that keys of different kinds, applications or scopes are never the same. The zero key is no key.
+//
+// What is stored is the first 24 bytes of the text's SHA-256: 8 that find the row, and 16 that decide. Two texts with the same
+// 192 bits are not known, and nobody can make a pair. Rows of before schema 4 have the text in the place of the 16 bytes.
 type key struct {
 	full    []byte
-	hash    int64 // finds the row; full decides
+	hash    int64
+	rest    [16]byte
 	expires int64
 	row     int64 // a row with this key that has run out, to be used again; 0 = none
 }
@@ -35,13 +39,10 @@ func newKey(kind byte, app hook.ApplicationID, scope, text string, now int64, ke
 	full = binary.BigEndian.AppendUint64(full, uint64(app))
 	full = packText(full, scope)
 	full = append(full, text...)
-	return key{full: full, hash: hashOf(full), expires: now + max(1, keep.Milliseconds())}
-}
-
-// hashOf is cut from a cryptographic hash, so that a stranger cannot make many keys of one hash.
-func hashOf(full []byte) int64 {
 	sum := sha256.Sum256(full)
-	return int64(binary.BigEndian.Uint64(sum[:8]))
+	return key{
+		full: full, hash: int64(binary.BigEndian.Uint64(sum[:])), rest: [16]byte(sum[8:]), expires: now + max(1, keep.Milliseconds()),
+	}
 }
 
 // recall returns the message that a key is remembered for, 0 when there is none. A row that has run out does not count,
@@ -52,7 +53,7 @@ func (t *tx) recall(k *key, now int64) (hook.MessageID, error) {
 		return 0, nil
 	}
 	var id, message, expires int64
-	q := t.query(`SELECT id, message, expires FROM keys WHERE hash = ? AND full = ?`).int(k.hash).blob(k.full)
+	q := t.query(`SELECT id, message, expires FROM keys WHERE hash = ? AND full IN (?, ?)`).int(k.hash).blob(k.rest[:]).blob(k.full)
 	found, err := q.first(func() { id, message, expires = q.getInt(), q.getInt(), q.getInt() })
 	if err != nil || !found {
 		return 0, err
@@ -73,5 +74,5 @@ func (t *tx) remember(k *key, m hook.MessageID) error {
 		return t.query(`UPDATE keys SET message = ?, expires = ? WHERE id = ?`).int(int64(m)).int(k.expires).int(k.row).exec()
 	}
 	return t.query(`INSERT INTO keys (hash, full, message, expires) VALUES (?, ?, ?, ?)`).
-		int(k.hash).blob(k.full).int(int64(m)).int(k.expires).exec()
+		int(k.hash).blob(k.rest[:]).int(int64(m)).int(k.expires).exec()
 }

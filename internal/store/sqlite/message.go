@@ -34,21 +34,28 @@ const (
 	// fromTyped is for messages of one event type. Left to itself the planner takes the index of the application's messages, and
 	// looks at all of them.
 	fromTyped      = ` FROM messages m INDEXED BY messages_type` + joinPayloads
-	contentColumns = `p.head, p.body, p.payload, p.at, p.size`
+	contentColumns = `p.head, p.body, p.payload, p.at, p.size, p.packed`
 	fullMessage    = messageColumns + `, ` + contentColumns + fromMessages
 )
 
-// getContent reads head, body, payload, at and size.
+// getContent reads head, body, payload, at and size, or packed, which rows have since there is that column.
 func (s *stmt) getContent(m *hook.Message, raw bool) error {
 	head, body, payload := s.rawBlob(), s.getBlob(), s.getBlob()
 	at, size := s.getInt(), s.getInt()
+	packed := s.rawBlob()
 	if m.Expired {
 		return nil
 	}
-	m.Payload = payload
-	if payload == nil {
-		m.Payload = body[at : at+size : at+size] // in range by a CHECK
+	if packed != nil {
+		var err error
+		if head, body, payload, err = s.c.packs.unpack(packed); err != nil {
+			return &hook.Error{Kind: hook.KindInternal, Text: "the content of message " + m.ID.String() + " cannot be read", Err: err}
+		}
+		s.read += len(head) + len(body) + len(payload)
+	} else if payload == nil {
+		payload = body[at : at+size : at+size] // in range by a CHECK
 	}
+	m.Payload = payload
 	if !raw || head == nil {
 		return nil
 	}

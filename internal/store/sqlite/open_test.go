@@ -387,14 +387,73 @@ func TestAStoreWorksInATimeBubble(t *testing.T) {
 }
 
 // What was expunged is not left in the free room of the file, nor in its log once that was moved into the file.
+// Within a bubble time passes only when the writer waits.
+func TestCommitsThatFollowCloselyWaitForCompany(t *testing.T) {
+	t.Parallel()
+	dir, key := t.TempDir(), sealer(t, 1)
+	const window = 10 * time.Millisecond
+	synctest.Test(t, func(t *testing.T) {
+		commits := 0
+		db, err := sqlite.Open(t.Context(), sqlite.Options{Dir: dir, Sealer: key, Window: window, Changed: func(c store.Change) {
+			if len(c.Accepted) > 0 {
+				commits++
+			}
+		}})
+		must(t, err)
+		defer db.Close()
+		must(t, db.CreateApplication(t.Context(), hook.Application{ID: 7, CreatedAt: time.Now()}))
+		ids := hook.NewGenerator(1, 0)
+		accept := func() (took time.Duration) {
+			began := time.Now()
+			_, err := db.Accept(t.Context(), []hook.Accept{{Message: hook.Message{ID: hook.NewID[hook.MessageID](ids, began), App: 7, CreatedAt: began}}})
+			if err != nil {
+				t.Error(err)
+			}
+			return time.Since(began)
+		}
+		for range 3 {
+			time.Sleep(2 * window)
+			if took := accept(); took != 0 {
+				t.Errorf("after a pause it took %v, want nothing", took)
+			}
+		}
+		for n, want := range map[int]int{5: 1, 100: 4} { // no more than 32, and whoever comes meanwhile
+			time.Sleep(2 * window)
+			accept()
+			commits = 0
+			var wg sync.WaitGroup
+			for range n {
+				wg.Go(func() {
+					if took := accept(); took > 2*window {
+						t.Errorf("one of %d took %v", n, took)
+					}
+				})
+			}
+			wg.Wait()
+			if commits == 0 || commits > want {
+				t.Errorf("%d calls made %d commits, want %d at most", n, commits, want)
+			}
+		}
+		began := time.Now()
+		go accept()
+		synctest.Wait()
+		must(t, db.Close())
+		if took := time.Since(began); took > window {
+			t.Errorf("closing took %v", took)
+		}
+	})
+}
+
 func TestWhatWasExpungedIsOverwritten(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	s := newSmall(t, sqlite.Options{Dir: dir})
 	ctx := t.Context()
+	var gone [][]byte
 	for _, size := range []int{10, 1000, 100_000} {
 		small, big := s.new(fmt.Sprint("small", size)), s.new(fmt.Sprint("big", size))
-		big.Message.Payload = bytes.Repeat([]byte("expunged "), size/9)
+		big.Message.Payload = append([]byte("expunged "), noise(size, size)...) // which no compression hides
+		gone = append(gone, big.Message.Payload)
 		small.Message.Payload = []byte(`"kept to show that the scan works"`)
 		big.Message.Raw = &hook.Raw{Method: "POST", Query: "expunged", Header: http.Header{}, Body: big.Message.Payload}
 		out, err := s.Accept(ctx, []hook.Accept{small, big, s.new(fmt.Sprint("after", size))})
@@ -410,6 +469,13 @@ func TestWhatWasExpungedIsOverwritten(t *testing.T) {
 	must(t, err)
 	if i := bytes.Index(b, []byte("expunged")); i >= 0 {
 		t.Errorf("the file holds %q at %d", b[i:min(i+40, len(b))], i)
+	}
+	for _, payload := range gone {
+		for at := 0; at+16 <= len(payload); at += 500 {
+			if bytes.Contains(b, payload[at:at+16]) {
+				t.Errorf("the file holds what stood at %d of %d bytes that were expunged", at, len(payload))
+			}
+		}
 	}
 	if !bytes.Contains(b, []byte("the scan works")) {
 		t.Error("the scan does not find what was kept either")

@@ -282,7 +282,7 @@ func TestOnAFullDiskOutcomesGoBeforeMessages(t *testing.T) {
 	first := s.message(t)
 	release := gate.hold(t, s)
 	big := s.new("big")
-	big.Message.Payload = make([]byte, 1<<20)
+	big.Message.Payload = noise(1, 1<<20)
 	accepted, finished := make(chan error, 1), make(chan error, 1)
 	go func() {
 		_, err := s.Accept(t.Context(), []hook.Accept{big})

@@ -3,6 +3,7 @@ package sqlite
 import (
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/waypost/waypost/internal/hook"
 	"github.com/waypost/waypost/internal/store"
@@ -56,10 +57,13 @@ type queue struct {
 	maxBytes int
 	busy     bool // what was taken last is being written, or the log is being settled behind it
 	closed   bool
+
+	window time.Duration // Options.Window
+	ended  time.Time     // when the last group was done
 }
 
-func newQueue(maxBytes int) *queue {
-	q := &queue{maxBytes: maxBytes}
+func newQueue(maxBytes int, window time.Duration) *queue {
+	q := &queue{maxBytes: maxBytes, window: window}
 	q.some.L = &q.mu
 	return q
 }
@@ -86,6 +90,9 @@ func (q *queue) take() []*request {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.busy = false
+	if q.window > 0 {
+		q.ended = time.Now()
+	}
 	for {
 		for len(q.list) == 0 {
 			if q.closed {
@@ -93,11 +100,26 @@ func (q *queue) take() []*request {
 			}
 			q.some.Wait()
 		}
+		q.linger()
 		if group := q.group(); len(group) > 0 {
 			q.busy = true
 			return group
 		}
 	}
+}
+
+// company is how many waiting requests are enough to be committed at once.
+const company = 32
+
+// linger waits a moment for company when one commit follows the other. After a pause nobody waits. The lock is held before and
+// after.
+func (q *queue) linger() {
+	if q.window <= 0 || q.closed || len(q.list) >= company || time.Since(q.ended) >= 2*q.window {
+		return
+	}
+	q.mu.Unlock()
+	time.Sleep(q.window)
+	q.mu.Lock()
 }
 
 // group takes the first requests off the list, without those that were given up.

@@ -18,7 +18,7 @@ type readers struct {
 }
 
 // newReaders opens all of them, log and shared memory too: later the process may have no file handles left.
-func newReaders(uri string, n int) (_ *readers, err error) {
+func newReaders(uri string, n int, packs *packer) (_ *readers, err error) {
 	r := &readers{slots: make(chan *conn, n), lists: make(chan struct{}, max(1, n/2)), closed: make(chan struct{})}
 	defer func() {
 		if err != nil {
@@ -33,6 +33,7 @@ func newReaders(uri string, n int) (_ *readers, err error) {
 		if err != nil {
 			return nil, err
 		}
+		c.packs = packs
 		r.slots <- c
 		if _, err := c.one(`SELECT highest FROM counts`); err != nil {
 			return nil, err

@@ -14,7 +14,7 @@ func (db *DB) Refuse(ctx context.Context, batch []hook.Refused, keep int) error 
 	requests := make([][]byte, len(batch))
 	size := 0
 	for i := range batch {
-		requests[i] = packBytes(packHead(&batch[i].Raw), batch[i].Raw.Body)
+		requests[i] = packBytes(packHead(nil, &batch[i].Raw), batch[i].Raw.Body)
 		size += 512 + len(requests[i])
 	}
 	return db.write(ctx, &request{kind: forAccept, rows: len(batch), bytes: size, run: func(t *tx) error {

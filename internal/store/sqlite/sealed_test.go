@@ -19,17 +19,19 @@ import (
 
 // plainColumns are the BLOB columns whose values are not sealed, with the reason.
 var plainColumns = map[string]string{
-	"meta.value":        "sealed under some names, which the last commit of a rotation seals anew",
-	"tokens.hash":       "a hash",
-	"messages.envelope": "content, which is not sealed",
-	"payloads.head":     "content",
-	"payloads.body":     "content",
-	"payloads.payload":  "content",
-	"attempts.response": "content",
-	"keys.full":         "what messages are recognised by",
-	"refusals.request":  "requests that were refused, without credentials",
-	"receipts.key":      "a hash",
-	"tasks.content":     "content",
+	"meta.value":           "sealed under some names, which the last commit of a rotation seals anew",
+	"tokens.hash":          "a hash",
+	"messages.envelope":    "content, which is not sealed",
+	"payloads.head":        "content",
+	"payloads.body":        "content",
+	"payloads.payload":     "content",
+	"payloads.packed":      "content",
+	"dictionaries.content": "pieces that are common to much content",
+	"attempts.response":    "content",
+	"keys.full":            "what messages are recognised by",
+	"refusals.request":     "requests that were refused, without credentials",
+	"receipts.key":         "a hash",
+	"tasks.content":        "content",
 }
 
 func keyOf(t testing.TB, b byte) *store.Sealer {

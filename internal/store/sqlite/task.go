@@ -399,7 +399,7 @@ func (t *tx) stepBroadcast(k *task, now, due time.Time, n int, next func() int64
 	for i, app := range apps {
 		in, out, e := *k.Message, hook.Accepted{}, entry{}
 		in.Message.ID, in.Message.App, in.Message.CreatedAt, in.Due = hook.MessageID(next()), app, now, due
-		e.prepare(&in, &out)
+		e.prepare(t.db.packs, &in, &out)
 		if err := t.accept(&e); err != nil {
 			return false, err
 		}

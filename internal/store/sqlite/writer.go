@@ -44,6 +44,10 @@ func (db *DB) newWriter(ctx context.Context) (_ *writer, err error) {
 	if err := migrate(ctx, c); err != nil {
 		return nil, err
 	}
+	w.packs = db.packs
+	if err := w.loadDictionaries(); err != nil {
+		return nil, err
+	}
 	if err := w.readKeys(); err != nil {
 		return nil, err
 	}
@@ -149,6 +153,7 @@ func (db *DB) try(group []*request) error {
 		return err
 	}
 	t := w.begin()
+	t.accepted = make([]hook.Accepted, 0, count(group, forAccept))
 	for _, r := range group {
 		r.err = r.run(t)
 		var refusal *hook.Error
@@ -189,6 +194,16 @@ func answer(group []*request, err error) {
 		}
 		close(r.done)
 	}
+}
+
+// count says how many rows the requests of a kind have.
+func count(group []*request, k requestKind) (rows int) {
+	for _, r := range group {
+		if r.kind == k {
+			rows += r.rows
+		}
+	}
+	return rows
 }
 
 func hasKind(group []*request, k requestKind) bool {
