@@ -22,8 +22,15 @@ var public = []string{
 	pService, pUTCTimestamp, pVersion, pCertSN, "msg_type", "msg_app_id", "msg_uid", "msg_mshop_id", "auth_app_id",
 }
 
-// receive verifies a request and reads it.
+// receive verifies a request, or a frame of the long connection, and reads it.
 func receive(s dialect.Settings, in dialect.Inbound) (dialect.Received, error) {
+	if in.Method == dialect.MethodFrame {
+		f, err := ParseFrame(in.Body)
+		if err != nil {
+			return dialect.Received{}, err
+		}
+		return ReceiveFrame(s, f)
+	}
 	e, err := openEnvelope(in)
 	if err != nil {
 		return dialect.Received{}, err

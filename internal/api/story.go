@@ -383,6 +383,8 @@ func (t *teller) standing(e *hook.Endpoint, d *hook.Delivery, last *hook.Attempt
 		return t.fact("next.unverified", "n", n)
 	case e.Transport == hook.TransportListen && !t.h.Listeners.Listening(e.ID):
 		return t.fact("next.unheard", "n", n)
+	case e.Transport == hook.TransportLongConn && len(t.h.longConnections(e.ID)) == 0:
+		return t.fact("next.unconnected", "n", n, "appId", e.Account)
 	case !d.NextAt.After(t.now):
 		return t.fact("next.due", "n", n, "at", at)
 	case p.Schedule != nil:
@@ -405,6 +407,8 @@ func (t *teller) mend(ctx context.Context, e *hook.Endpoint, d *hook.Delivery, l
 		return t.change("requireVerified", "change.verify", "endpoint", e.ID.String()), nil
 	case d.State == hook.Pending && e.Transport == hook.TransportListen && !t.h.Listeners.Listening(e.ID):
 		return t.change("", "change.listen", "app", t.m.App.String(), "endpoint", e.ID.String()), nil
+	case d.State == hook.Pending && e.Transport == hook.TransportLongConn && len(t.h.longConnections(e.ID)) == 0:
+		return t.change("", "change.connect", "appId", e.Account, "host", t.h.publicHost()), nil
 	case waits && e.ThrottleRate > 0:
 		return t.change("throttleRate", "change.throttle", "rate", strconv.Itoa(e.ThrottleRate)), nil
 	case waits && t.app.ThrottleRate > 0:
@@ -423,6 +427,8 @@ func (t *teller) afterFailure(ctx context.Context, e *hook.Endpoint, d *hook.Del
 	switch {
 	case last.Status == 0 && ranOut(last, p.Deadline):
 		return t.slower(ctx, e, p.Deadline)
+	case last.Status == 0 && last.Verdict == hook.Retry && e.Transport == hook.TransportLongConn:
+		return t.change("", "change.client"), nil
 	case last.Status == 0 && strings.Contains(last.Reason, "which endpoints may not reach"):
 		return t.change("url", "change.address"), nil
 	case last.Status == 0 && last.Verdict == hook.Retry:

@@ -158,6 +158,14 @@ var storyTexts = map[string]dialect.Text{
 		Zh: "第 {n} 次尝试在等待：目前没有人监听此端点。",
 	},
 
+	"next.unconnected": {
+		En: "Attempt {n} waits until the application {appId} has a long connection open.",
+		Zh: "第 {n} 次尝试在等待：应用 {appId} 目前没有长连接。",
+	},
+	"change.connect": {
+		En: "Start the client of the application {appId}: it registers at {host}/websocket/register.do and keeps the connection. What waits is sent at once. Refused tries are in the log of the server.",
+		Zh: "启动应用 {appId} 的长连接客户端：它在 {host}/websocket/register.do 注册并保持连接，等待中的消息会立即发送。被拒绝的连接见服务器日志。",
+	},
 	"change.listen": {
 		En: "Listen: waypost listen --app {app} --endpoint {endpoint} --forward http://127.0.0.1:3000/hook.",
 		Zh: "开始监听：waypost listen --app {app} --endpoint {endpoint} --forward http://127.0.0.1:3000/hook。",
@@ -229,6 +237,10 @@ var storyTexts = map[string]dialect.Text{
 	"change.address": {
 		En: "The address is not one that endpoints may reach: set url to a public one, or let the organisation add it to the application's allowCidrs.",
 		Zh: "该地址不允许访问：请把 url 改成公网地址，或由组织把它加入应用的 allowCidrs。",
+	},
+	"change.client": {
+		En: "No setting here: the application's client ended the connection, or lost it, before it acknowledged. Its log at the time of the attempt says more.",
+		Zh: "无需修改这里的设置：应用的长连接客户端在确认之前断开了连接，请查看它在该时间的日志。",
 	},
 	"change.unreachable": {
 		En: "Nobody answers at {url}: start the receiver, mend its network or certificate, or set url to where it is.",

@@ -62,9 +62,10 @@ type lane struct {
 	rate   *throttle
 	breaker
 
-	proven   bool   // somebody answered there, as far as this lane remembers
-	receives bool   // it has carried a message that came in through a source; such ones may still wait
-	share    *share // of its application, nil = it never was ready
+	cuts     map[hook.MessageID]int // how often in a row a message's long connection ended before it was acknowledged
+	proven   bool                   // somebody answered there, as far as this lane remembers
+	receives bool                   // it has carried a message that came in through a source; such ones may still wait
+	share    *share                 // of its application, nil = it never was ready
 
 	in    *ring[*lane] // where it is listed as ready
 	wants bool         // it is in the list of those to be filled

@@ -104,9 +104,9 @@ func (e *Engine) install(f *flight, t *target, app hook.Application, now time.Ti
 	return f.throttled(now)
 }
 
-// unheard says whether an endpoint's deliveries wait because nobody listens for them.
+// unheard says whether an endpoint's deliveries wait because nobody is there for them.
 func (e *Engine) unheard(ep *hook.Endpoint) bool {
-	return ep.Transport == hook.TransportListen && (e.o.Listening == nil || !e.o.Listening(ep.ID))
+	return ep.Connected() && (e.o.Listening == nil || !e.o.Listening(ep.ID))
 }
 
 // forget ends the lane of an endpoint that does not exist any more.
@@ -129,6 +129,9 @@ func (e *Engine) compile(st store.Target, receives bool) *target {
 	t := &target{
 		Target: st, settings: dialect.Settings(st.Settings), receives: receives, failingSince: ep.FailingSince,
 		url: ep.URL, concurrency: ep.Concurrency, dialect: e.o.Dialects[ep.Dialect],
+	}
+	if ep.Transport == hook.TransportLongConn {
+		t.dialect = e.o.Connected[ep.Dialect]
 	}
 	if t.concurrency <= 0 {
 		t.concurrency = e.o.Concurrency

@@ -39,6 +39,7 @@ var habits = []habit{
 	{"unicode-escapes", words{`takes \u escapes`, `能接收 \u 转义`}, tryEscapes},
 	{"emoji", words{"takes emoji and rare characters", "能接收 emoji 与生僻字"}, tryEmoji},
 	{"big-numbers", words{"takes numbers above 2^53", "能接收大于 2^53 的数字"}, tryBigNumbers},
+	{"reconnect", words{"comes back after its connection was cut, and acknowledges again", "连接断开后会重连，并继续确认消息"}, tryReconnect},
 	{"event-names", words{"acknowledges events that it does not know", "确认未知的事件"}, tryEventNames},
 }
 
@@ -232,7 +233,7 @@ func tryRotation(ctx context.Context, r *run) words {
 }
 
 func tryOld(ctx context.Context, r *run) words {
-	if !signsTime(r.Dialect) {
+	if !signsTime(r.Dialect) || r.Link != nil {
 		return words{"not tried: the platform signs no time", "未尝试：该平台的签名不含时间"}
 	}
 	if r.found("forged_accepted") {
@@ -262,7 +263,9 @@ func signsTime(d *dialect.Dialect) bool { return d.Name != "pandapon" && d.Name 
 
 func tryForged(ctx context.Context, r *run) words {
 	forgers := r.makeForgers()
-	if len(r.Dialect.SignatureHeaders) == 0 {
+	if r.Link != nil {
+		forgers = append(forgers, forger{"without a signature", words{"without a signature", "没有签名"}, r.Settings, r.Link.dropSignature})
+	} else if len(r.Dialect.SignatureHeaders) == 0 {
 		forgers = append(forgers, forger{"without a signature", words{"without a signature", "没有签名"}, r.Settings, dropFormSignature})
 	}
 	for i := range forgers {
@@ -315,6 +318,9 @@ func halveSignature(r *run, req *dialect.Request) {
 }
 
 func tryCorrupted(ctx context.Context, r *run) words {
+	if r.Link != nil {
+		return words{"not tried: what is no frame is dropped without an answer", "未尝试：不成帧的内容会被直接丢弃，没有应答"}
+	}
 	ignores := r.found("forged_accepted") // then it takes anything, which has been said
 	for i, c := range corruptions {
 		out := r.fresh("corrupted", i)

@@ -50,8 +50,8 @@ func contract(t *testing.T, d *dialect.Dialect, h func(*receiver) http.Handler, 
 
 // skipped are the habits that a platform does not have: one that were skipped by mistake would find nothing.
 var skipped = map[string]string{
-	"standard": "challenge gbk", "pandapon": "challenge old gbk", "douyin": "old gbk", "alipay": "challenge",
-	"yunzhimeng": "challenge gbk", "aop1688": "challenge gbk", "douyinspi": "challenge gbk", "douyinmini": "challenge gbk",
+	"standard": "challenge gbk reconnect", "pandapon": "challenge old gbk reconnect", "douyin": "old gbk reconnect", "alipay": "challenge reconnect",
+	"yunzhimeng": "challenge gbk reconnect", "aop1688": "challenge gbk reconnect", "douyinspi": "challenge gbk reconnect", "douyinmini": "challenge gbk reconnect",
 }
 
 func TestAGoodReceiverPassesEveryHabit(t *testing.T) {

@@ -25,13 +25,14 @@ const (
 	maxOutstanding  = 4096 // messages that have begun and are not finished
 )
 
-// Options say what to send. Dialect, Settings, To and Client are required.
+// Options say what to send. Dialect, Settings, and To with Client or Link are required.
 type Options struct {
 	Dialect  *dialect.Dialect
 	Settings dialect.Settings // the platform's half; Keys makes some
 	To       string           // the receiver's URL
 	Client   *egress.Client
 	Allow    []netip.Prefix // addresses that may be reached although they are not public
+	Link     *Link          // instead of Client: the receiver has a connection open to us; To is then only shown. nil = HTTP
 
 	Events []dialect.Example // what to send, in turn; nil = the examples of the platform's documentation
 	Count  int               // messages; 0 = one of each event
@@ -148,7 +149,7 @@ func Run(ctx context.Context, o Options) (Report, error) {
 
 func prepare(ctx context.Context, o Options) (*run, error) {
 	switch {
-	case o.Dialect == nil || o.Client == nil:
+	case o.Dialect == nil || o.Client == nil && o.Link == nil:
 		return nil, errors.New("simulate: a dialect and a client are required")
 	case o.Dialect.Sign == nil || o.Dialect.Judge == nil || o.Dialect.Policy == nil:
 		return nil, fmt.Errorf("simulate: the dialect %s cannot send", o.Dialect.Name)
@@ -163,8 +164,10 @@ func prepare(ctx context.Context, o Options) (*run, error) {
 	if problems := o.Dialect.Validate(o.Settings, dialect.Sending, false); len(problems) > 0 {
 		return nil, fmt.Errorf("simulate: settings of the platform %s: %w", o.Dialect.Name, problems[0])
 	}
-	if err := o.Client.Check(ctx, o.To, o.Allow); err != nil {
-		return nil, fmt.Errorf("simulate: cannot send to that URL: %w", err)
+	if o.Link == nil {
+		if err := o.Client.Check(ctx, o.To, o.Allow); err != nil {
+			return nil, fmt.Errorf("simulate: cannot send to that URL: %w", err)
+		}
 	}
 	o.defaults()
 	if len(o.events()) == 0 {
@@ -182,7 +185,11 @@ func prepare(ctx context.Context, o Options) (*run, error) {
 	if o.has("rotation") {
 		r.Settings, r.nextKey = splitKeys(o.Dialect, o.Settings)
 	}
-	r.enter("url", words{"has a URL that the platform pushes to", "地址符合平台要求"})
+	if r.Link == nil {
+		r.enter("url", words{"has a URL that the platform pushes to", "地址符合平台要求"})
+	} else {
+		r.enter("connected", words{"registers and keeps a long connection", "完成注册并保持长连接"})
+	}
 	if r.Forge > 0 {
 		r.forgers = r.makeForgers()
 	}
