@@ -167,7 +167,7 @@ func (e DeclaredEndpoint) body() map[string]any {
 		"requireVerified": e.RequireVerified, "throttleRate": positive(e.ThrottleRate), "concurrency": positive(e.Concurrency),
 		"timeoutMs": positive(int(time.Duration(e.Timeout).Milliseconds())), "format": or(string(e.Format), "payload"), "retrySchedule": nil,
 	}
-	if e.URL != "" || e.Transport != "poll" {
+	if e.URL != "" || e.Transport == "" || e.Transport == "http" { // the other transports need none
 		b["url"] = e.URL
 	}
 	if e.Dialect != "" {

@@ -208,7 +208,9 @@ func (x *exporter) endpoints(path, parent string) ([]any, error) {
 		}
 		o := mapping{}
 		o.add("uid", uid)
-		o.some("url", e.URL)
+		if e.Transport != "listen" { // its URL says only that
+			o.some("url", e.URL)
+		}
 		if e.Transport != "http" {
 			o.some("transport", e.Transport)
 		}
