@@ -111,6 +111,8 @@ type Received struct {
 
 	// Key says which of several live secrets or keys verified: 0 = the first.
 	Key int
+	// Rule says by which of its ways the dialect verified, as "RSA2, V1"; "" = it knows one. Nothing may depend on it: it is for people.
+	Rule string
 }
 
 // Result is what became of a request at the front door.

@@ -56,7 +56,7 @@ func receive(s dialect.Settings, in dialect.Inbound) (dialect.Received, error) {
 	if err := fresh(s, at, in.Now); err != nil {
 		return dialect.Received{}, err
 	}
-	got := dialect.Received{Account: e.appID, Key: key, Time: at}
+	got := dialect.Received{Account: e.appID, Key: key, Rule: e.rule, Time: at}
 	e.identify(&got, signed)
 	if whole := e.read(s, &got); !whole {
 		return distrusted(signed, key), nil
@@ -83,6 +83,7 @@ func (e *envelope) verify(s dialect.Settings) (signed []byte, key int, err error
 	}
 	rule := ruleFor(s, e.method, e.service, e.notifyType)
 	signed = canonical(rule, e.params)
+	e.rule = e.signType + ", " + rule.String()
 	key, err = anyKey(s, fAlipayPublicKey, e.signType, signed, sig)
 	if err == nil || e.certSN == "" || s.Get(fCertSN) != certSNUnsigned {
 		return signed, key, err
@@ -92,6 +93,7 @@ func (e *envelope) verify(s dialect.Settings) (signed []byte, key int, err error
 	signed = canonical(rule, without)
 	if key, err = anyKey(s, fAlipayPublicKey, e.signType, signed, sig); err == nil {
 		e.params = without
+		e.rule += ", without " + pCertSN
 	}
 	return signed, key, err
 }

@@ -168,7 +168,7 @@ func (e DeclaredEndpoint) body() map[string]any {
 		"requireVerified": e.RequireVerified, "throttleRate": positive(e.ThrottleRate), "concurrency": positive(e.Concurrency),
 		"timeoutMs": positive(int(time.Duration(e.Timeout).Milliseconds())), "format": or(string(e.Format), "payload"), "retrySchedule": nil,
 	}
-	if e.URL != "" || e.Transport == "" || e.Transport == "http" { // the others have none, and that one needs it
+	if e.URL != "" || e.Transport == "" || e.Transport == "http" { // the other transports need none
 		b["url"] = e.URL
 	}
 	if e.Dialect != "" {

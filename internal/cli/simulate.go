@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -84,7 +85,7 @@ Ends with 0 when the receiver did everything right, with 3 when not, with 1 when
 	fs.BoolVar(&o.Disorder, "disorder", false, "begin the messages in another order")
 	fs.BoolVar(&o.Handshake, "handshake", false, "do the console's verification step first")
 	fs.StringSliceVar(&o.Habits, "habit", nil, "bad `HABIT` to try, or all; may be repeated")
-	fs.StringVar(&o.Lang, "lang", simulate.English, "language of the verdict: "+strings.Join(simulate.Languages(), " or "))
+	fs.StringVar(&o.Lang, "lang", "", "language of the verdict, "+strings.Join(simulate.Languages(), " or ")+"; default by LC_ALL, LC_MESSAGES or LANG")
 	fs.StringSliceVar(&o.Ignore, "expect-finding", nil, "`CODE` of a finding that is known and does not fail the run")
 	fs.StringArrayVar(&f.events, "event", nil, "event `TYPE` to send; may be repeated; default all of the documentation")
 	fs.StringVar(&f.file, "file", "", "payload `FILE` (JSON) for the one --event that is given")
@@ -112,6 +113,9 @@ func (f *simulateFlags) resolve(cmd *cobra.Command, s Streams) error {
 		}
 	}
 	o := &f.o
+	if o.Lang == "" {
+		o.Lang = ownLanguage(s.Env)
+	}
 	switch {
 	case f.longConn && (o.To != "" || f.name != "alipay" || o.Handshake):
 		return misused("--longconn is of the dialect alipay, and has neither --to nor --handshake: the receiver connects to --at")
@@ -190,21 +194,24 @@ func (f *simulateFlags) run(cmd *cobra.Command, s Streams) error {
 	return nil
 }
 
-// write writes the report in every form that is asked for.
+// write writes the report in every form that is asked for, what people read first: a run may have taken long, and a folder
+// that cannot be written must not lose it.
 func (f *simulateFlags) write(s Streams, report simulate.Report) error {
-	if f.junit != "" {
-		var b bytes.Buffer
-		if err := report.WriteJUnit(&b); err != nil {
-			return failed(err, "")
-		}
-		if err := os.WriteFile(f.junit, b.Bytes(), 0o644); err != nil {
-			return failed(fmt.Errorf("--junit: %w", err), "name a file in a folder that exists and can be written")
-		}
-	}
+	show := report.WriteTable
 	if f.asJSON {
-		return json.NewEncoder(s.Out).Encode(report)
+		show = func(w io.Writer) error { return json.NewEncoder(w).Encode(report) }
 	}
-	return report.WriteTable(s.Out)
+	if err := show(s.Out); err != nil || f.junit == "" {
+		return err
+	}
+	var b bytes.Buffer
+	if err := report.WriteJUnit(&b); err != nil {
+		return failed(err, "")
+	}
+	if err := os.WriteFile(f.junit, b.Bytes(), 0o644); err != nil {
+		return failed(fmt.Errorf("--junit: %w", err), "name a file in a folder that exists and can be written")
+	}
+	return nil
 }
 
 const commandTimeout = time.Minute

@@ -258,7 +258,7 @@ func (e *Engine) Changed(c store.Change) {
 	if c.Resend != 0 {
 		l := e.lane(c.Resend)
 		// Whoever asks for a resend has mended the endpoint, or wants to know: it is a probe.
-		l.more, l.wish, l.pause = true, true, time.Time{}
+		l.more, l.wish, l.pause, l.doubt = true, true, time.Time{}, time.Time{}
 		e.settle(l, now)
 	}
 	e.dispatch(now)

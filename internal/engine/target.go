@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/netip"
 	"net/url"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -91,6 +92,10 @@ func (e *Engine) readTarget(ctx context.Context, ep hook.EndpointID) (t store.Ta
 func (e *Engine) install(f *flight, t *target, app hook.Application, now time.Time) (held bool) {
 	l := f.lane
 	l.target, f.target = t, t
+	if !l.doubt.IsZero() {
+		l.decidePause(t)
+	}
+	l.former = nil
 	l.rate = l.rate.withRate(t.Endpoint.ThrottleRate)
 	t.app, t.appUID = e.apps[app.ID].withRate(app.ThrottleRate), app.UID
 	if e.apps[app.ID] = t.app; t.app == nil {
@@ -101,7 +106,17 @@ func (e *Engine) install(f *flight, t *target, app hook.Application, now time.Ti
 		e.clearQueue(l)
 		return true
 	}
-	return f.throttled(now)
+	return l.pause.After(now) || f.throttled(now)
+}
+
+// reachesLike says whether an attempt would be made just as it would have been made to another target: if that one failed, so will
+// this. What an endpoint is called, what it gets and how often changes nothing about that.
+func (t *target) reachesLike(o *target) bool {
+	a, b := &t.Endpoint, &o.Endpoint
+	return a.URL == b.URL && a.Transport == b.Transport && a.Holds() == b.Holds() && a.PublicOnly == b.PublicOnly &&
+		a.Dialect == b.Dialect && a.Version == b.Version && a.Format == b.Format && t.timeout == o.timeout &&
+		reflect.DeepEqual(a.Headers, b.Headers) && reflect.DeepEqual(a.OldSecrets, b.OldSecrets) &&
+		reflect.DeepEqual(t.Settings, o.Settings) && slices.Equal(t.AllowCIDRs, o.AllowCIDRs)
 }
 
 // unheard says whether an endpoint's deliveries wait because nobody is there for them.

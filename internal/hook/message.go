@@ -33,6 +33,7 @@ type Raw struct {
 	Query  string // without the question mark
 	Header http.Header
 	Body   []byte
+	Remote string // address of the one who sent it, trusted proxies aside; "" = it is not known
 }
 
 // Dedup is how a message is recognised when it comes again.

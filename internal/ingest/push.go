@@ -143,7 +143,7 @@ func (v *visit) message(got *dialect.Received) hook.Accept {
 		Unreadable: got.Unreadable,
 		CreatedAt:  v.now,
 		Raw: &hook.Raw{
-			Method: v.r.Method, Query: v.r.URL.RawQuery, Header: storedHeader(v.r.Header), Body: v.body.bytes,
+			Method: v.r.Method, Query: v.r.URL.RawQuery, Header: storedHeader(v.r.Header), Body: v.body.bytes, Remote: v.remote(),
 		},
 	}
 	if m.EventType == "" {

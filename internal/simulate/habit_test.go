@@ -206,3 +206,33 @@ func TestAnExpectedFindingDoesNotFail(t *testing.T) {
 		}
 	})
 }
+
+// TestNothingIsSaidAboutAReceiverThatIsNotThere has every habit tried on nobody: that is all there is to say.
+func TestNothingIsSaidAboutAReceiverThatIsNotThere(t *testing.T) {
+	t.Parallel()
+	for _, d := range []*dialect.Dialect{&douyin.Dialect, &alipay.Dialect} {
+		t.Run(d.Name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				report := contract(t, d, func(*receiver) http.Handler { return hangUp(nil) }, nil)
+				for _, f := range report.Findings {
+					if f.Level != simulate.LevelNote && f.Code != "unreachable" && f.Code != "handshake_failed" {
+						t.Errorf("%+v", f)
+					}
+				}
+				for _, c := range report.Checks {
+					switch c.Name {
+					case "url", "probe", "handshake", "messages":
+					default:
+						if c.Result != simulate.ResultSkipped {
+							t.Errorf("%+v", c)
+						}
+					}
+				}
+				if report.Passed {
+					t.Error("a receiver that is not there passes")
+				}
+			})
+		})
+	}
+}

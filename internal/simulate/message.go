@@ -250,12 +250,10 @@ func (r *run) sendBy(
 	ctx context.Context, send func(context.Context, dialect.Request) (dialect.Response, error), deadline time.Duration,
 	req dialect.Request, judge func(dialect.Response) dialect.Verdict,
 ) (a answer, ok bool) {
-	select {
-	case r.slots <- struct{}{}:
-		defer func() { <-r.slots }()
-	case <-ctx.Done():
+	if !r.enterSlot(ctx) {
 		return a, false
 	}
+	defer func() { <-r.slots }()
 	limited, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()
 	began := r.Now()

@@ -8,10 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/waypost/waypost/dialect"
@@ -181,7 +183,7 @@ func prepare(ctx context.Context, o Options) (*run, error) {
 	if o.SpeedDeadline {
 		r.deadline = max(time.Duration(float64(r.deadline)/o.Speed), time.Millisecond)
 	}
-	r.report = Report{Dialect: o.Dialect.Name, To: o.To, Lang: o.Lang, DeadlineMs: ms(r.deadline)}
+	r.report = Report{Dialect: o.Dialect.Name, To: shown(o.To), Lang: o.Lang, DeadlineMs: ms(r.deadline)}
 	if o.has("rotation") {
 		r.Settings, r.nextKey = splitKeys(o.Dialect, o.Settings)
 	}
@@ -195,6 +197,15 @@ func prepare(ctx context.Context, o Options) (*run, error) {
 	}
 	r.lookAtURL()
 	return r, nil
+}
+
+// shown is a URL as reports have it: without the password that may be in it.
+func shown(to string) string {
+	u, err := url.Parse(to)
+	if err != nil {
+		return ""
+	}
+	return u.Redacted()
 }
 
 // CheckNames refuses options that name a habit, a finding or a language that there is not.
@@ -276,7 +287,7 @@ func (r *run) plan() []job {
 	return jobs
 }
 
-// sendAll begins every message at its time.
+// sendAll begins every message at its time, and one after the other: each is given the slot of its first request in its turn.
 func (r *run) sendAll(ctx context.Context) error {
 	outstanding := make(chan struct{}, maxOutstanding)
 	began := time.Now()
@@ -292,10 +303,16 @@ func (r *run) sendAll(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		}
+		first, err := r.reserve(ctx)
+		if err != nil {
+			return err
+		}
 		r.jobs.Add(1)
 		go func() {
 			defer r.jobs.Done()
 			defer func() { <-outstanding }()
+			defer first.release()
+			ctx := context.WithValue(ctx, reservedKey{}, first)
 			if j.forger != nil {
 				r.forge(ctx, j)
 				return
@@ -305,6 +322,45 @@ func (r *run) sendAll(ctx context.Context) error {
 	}
 	r.jobs.Wait()
 	return ctx.Err()
+}
+
+// reserved is a slot that was taken for the next request of a message.
+type reserved struct {
+	slots chan struct{}
+	held  atomic.Bool
+}
+
+type reservedKey struct{}
+
+func (r *run) reserve(ctx context.Context) (*reserved, error) {
+	select {
+	case r.slots <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	s := &reserved{slots: r.slots}
+	s.held.Store(true)
+	return s, nil
+}
+
+// release gives the slot back, unless a request took it.
+func (s *reserved) release() {
+	if s.held.CompareAndSwap(true, false) {
+		<-s.slots
+	}
+}
+
+// enterSlot waits until one more request may be under way. The caller takes it out of r.slots again.
+func (r *run) enterSlot(ctx context.Context) bool {
+	if s, _ := ctx.Value(reservedKey{}).(*reserved); s != nil && s.held.CompareAndSwap(true, false) {
+		return true
+	}
+	select {
+	case r.slots <- struct{}{}:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 func sleep(ctx context.Context, d time.Duration) error {

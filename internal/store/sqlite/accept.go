@@ -98,7 +98,7 @@ func layOut(m *hook.Message) content {
 	if m.Raw == nil {
 		return content{payload: notNil(m.Payload)}
 	}
-	c := content{head: packHead(m.Raw), body: notNil(m.Raw.Body)}
+	c := content{head: packRemote(packHead(m.Raw), m.Raw.Remote), body: notNil(m.Raw.Body)}
 	if at := bytes.Index(c.body, m.Payload); at >= 0 {
 		c.at, c.size = at, len(m.Payload)
 		return c
@@ -116,6 +116,14 @@ func notNil(b []byte) []byte {
 
 func packHead(r *hook.Raw) []byte {
 	return packLists(packText(packText(make([]byte, 0, 512), r.Method), r.Query), r.Header)
+}
+
+// packRemote puts the sender's address behind a head. What was stored before there was one has none.
+func packRemote(head []byte, remote string) []byte {
+	if remote == "" {
+		return head
+	}
+	return packText(head, remote)
 }
 
 func packEnvelope(m *hook.Message) []byte {
