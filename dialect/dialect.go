@@ -69,9 +69,13 @@ const (
 	Sending              // an endpoint: settings of the platform's half
 )
 
+// MethodFrame stands for the method of what came as a frame over a connection, and not as a request: its text is the body. HTTP
+// has no such method, so that no request can be taken for a frame.
+const MethodFrame = "(frame)"
+
 // Inbound is a request as it came from the platform.
 type Inbound struct {
-	Method string
+	Method string // MethodFrame for a frame
 	Query  string // raw, without the question mark
 	Header http.Header
 	Body   []byte
@@ -107,6 +111,8 @@ type Received struct {
 
 	// Key says which of several live secrets or keys verified: 0 = the first.
 	Key int
+	// Rule says by which of its ways the dialect verified, as "RSA2, V1"; "" = it knows one. Nothing may depend on it: it is for people.
+	Rule string
 }
 
 // Result is what became of a request at the front door.

@@ -29,14 +29,19 @@ type Explainer struct {
 	Keys    []string
 	Account string
 
+	// Answers are the settings that the answer to a request needs, not its verification: a request that is refused for one
+	// of them has a right signature.
+	Answers []string
+
 	// MAC is set where a signature can be computed from a secret: then other algorithms and texts are recognised.
 	MAC *MAC
 
 	// Profile are the settings with choices that only a real request can tell. Probe tries all their combinations.
 	Profile []string
 
-	// Cost is what one Receive costs beside reading the body, in bytes of body that could be read in that time.
-	Cost int
+	// Cost is what verifying under one of the keys costs beside reading the body, in bytes of body that could be read in
+	// that time; nil = nothing to speak of.
+	Cost func(key string) int
 
 	// Own are the accidents that only this dialect knows. They are tried before the shared ones.
 	Own []Repair

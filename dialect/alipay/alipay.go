@@ -1,15 +1,20 @@
-// Package alipay owns the protocol of Alipay's message service over HTTP: signed forms, their keys and certificates,
-// encrypted content, the gateway check, the word success and the retry tables, in both directions. Keys, certificates
-// and canonical texts are exported because the long connection signs with the same.
+// Package alipay owns the protocol of Alipay's message service, in both directions. Over HTTP: signed forms, their keys and
+// certificates, encrypted content, the gateway check, the word success and the retry tables. Over the WebSocket long
+// connection: its frames, the queries that open it and the answer that lets one in (longconn.go and its neighbours), all of
+// it text in and text out. Sockets and clocks are somebody else's.
 package alipay
 
-import "github.com/waypost/waypost/dialect"
+import (
+	"slices"
+
+	"github.com/waypost/waypost/dialect"
+)
 
 // Dialect is the message service of the Alipay open platform.
 var Dialect = dialect.Dialect{
 	Name:      "alipay",
 	Title:     dialect.Text{En: "Alipay message service", Zh: "支付宝消息服务"},
-	Fields:    fields,
+	Fields:    slices.Concat(fields, certificateFields, dialFields, serveFields),
 	Check:     check,
 	Receive:   receive,
 	Reply:     reply,

@@ -13,11 +13,11 @@ const maxSchedule = 100
 
 // check parses every key and holds settings against each other. Its texts name settings and never hold a value.
 func check(s dialect.Settings, use dialect.Use) error {
-	checks := []func(dialect.Settings) error{checkAppID, checkAESKeys, checkOverrides, checkSchedule}
+	checks := []func(dialect.Settings) error{checkAppID, checkAESKeys, checkOverrides, checkSchedule, checkCertificates}
 	if use == dialect.Sending {
 		checks = append(checks, checkSendingKeys)
 	} else {
-		checks = append(checks, checkReceivingKeys, checkMemory)
+		checks = append(checks, checkReceivingKeys, checkMemory, checkDialing)
 	}
 	for _, c := range checks {
 		if err := c(s); err != nil {

@@ -18,6 +18,8 @@ type envelope struct {
 	notifyID, content, encryptType   string
 	utcTimestamp, notifyTime, certSN string
 	hasContent                       bool
+
+	rule string // by which it was verified, for people
 }
 
 // markers are the parameters by which a form is known as the platform's.

@@ -17,7 +17,8 @@ var explainer = &dialect.Explainer{
 	Names:     public,
 	Keys:      []string{fAlipayPublicKey},
 	Account:   fAppID,
-	Cost:      24 << 10,
+	Answers:   []string{fAppPrivateKey},
+	Cost:      func(string) int { return 24 << 10 }, // of RSA with 4096 bits
 	Own:       []dialect.Repair{otherAlgorithm, otherRule, unsignedSerial, charsetName, lostParam, ownKeyPasted},
 }
 

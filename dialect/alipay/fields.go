@@ -56,8 +56,8 @@ var fields = []dialect.Field{
 	{
 		Name: fAppPrivateKey, Kind: dialect.KindKey, Secret: true, Receiving: dialect.Optional,
 		Help: dialect.Text{
-			En: "The application's private key, made by the developer. Only the answer to the gateway check is signed with it.",
-			Zh: "应用私钥,由开发者生成。仅用于对应用网关验证的响应加签。",
+			En: "The application's private key, made by the developer. The answer to the gateway check is signed with it, and whatever a long connection sends.",
+			Zh: "应用私钥,由开发者生成。用于对应用网关验证的响应以及长连接发出的内容加签。",
 		},
 	},
 	{
@@ -70,8 +70,8 @@ var fields = []dialect.Field{
 	{
 		Name: fAppPublicKey, Kind: dialect.KindKey, Several: true, Sending: dialect.Optional,
 		Help: dialect.Text{
-			En: "The developer's application public key. With it, the answer to the gateway check must be signed; not set = only its form is judged.",
-			Zh: "开发者的应用公钥。填写后校验应用网关验证响应的签名;不填则只检查格式。",
+			En: "The developer's application public key, or the certificate. With it, the answer to the gateway check must be signed; not set = only its form is judged. A long connection needs it.",
+			Zh: "开发者的应用公钥或应用公钥证书。填写后校验应用网关验证响应的签名;不填则只检查格式。长连接必填。",
 		},
 	},
 	{

@@ -22,8 +22,15 @@ var public = []string{
 	pService, pUTCTimestamp, pVersion, pCertSN, "msg_type", "msg_app_id", "msg_uid", "msg_mshop_id", "auth_app_id",
 }
 
-// receive verifies a request and reads it.
+// receive verifies a request, or a frame of the long connection, and reads it.
 func receive(s dialect.Settings, in dialect.Inbound) (dialect.Received, error) {
+	if in.Method == dialect.MethodFrame {
+		f, err := ParseFrame(in.Body)
+		if err != nil {
+			return dialect.Received{}, err
+		}
+		return ReceiveFrame(s, f)
+	}
 	e, err := openEnvelope(in)
 	if err != nil {
 		return dialect.Received{}, err
@@ -49,7 +56,7 @@ func receive(s dialect.Settings, in dialect.Inbound) (dialect.Received, error) {
 	if err := fresh(s, at, in.Now); err != nil {
 		return dialect.Received{}, err
 	}
-	got := dialect.Received{Account: e.appID, Key: key, Time: at}
+	got := dialect.Received{Account: e.appID, Key: key, Rule: e.rule, Time: at}
 	e.identify(&got, signed)
 	if whole := e.read(s, &got); !whole {
 		return distrusted(signed, key), nil
@@ -76,6 +83,7 @@ func (e *envelope) verify(s dialect.Settings) (signed []byte, key int, err error
 	}
 	rule := ruleFor(s, e.method, e.service, e.notifyType)
 	signed = canonical(rule, e.params)
+	e.rule = e.signType + ", " + rule.String()
 	key, err = anyKey(s, fAlipayPublicKey, e.signType, signed, sig)
 	if err == nil || e.certSN == "" || s.Get(fCertSN) != certSNUnsigned {
 		return signed, key, err
@@ -85,6 +93,7 @@ func (e *envelope) verify(s dialect.Settings) (signed []byte, key int, err error
 	signed = canonical(rule, without)
 	if key, err = anyKey(s, fAlipayPublicKey, e.signType, signed, sig); err == nil {
 		e.params = without
+		e.rule += ", without " + pCertSN
 	}
 	return signed, key, err
 }

@@ -34,15 +34,17 @@ func signedTexts(_ dialect.Settings, in dialect.Inbound) []dialect.SignedText {
 		escaped.WriteString(p.name + url.QueryEscape(p.value))
 	}
 	slices.SortFunc(params, func(a, b param) int { return strings.Compare(a.name, b.name) })
-	var pairs []string
+	var pairs, byName []string
 	for _, p := range params {
 		pairs = append(pairs, p.name+"="+p.value)
+		byName = append(byName, p.name+p.value)
 	}
 	message, _ := find(params, messageParam)
 	return append(texts,
 		dialect.SignedText{Code: "text_joint", Text: []byte(strings.Join(pairs, "&"))},
 		dialect.SignedText{Code: "text_joint", Text: []byte(strings.Join(pairs, ""))},
 		dialect.SignedText{Code: "text_order", Text: []byte(asSent.String())},
+		dialect.SignedText{Code: "text_order", Text: []byte(strings.Join(byName, ""))},
 		dialect.SignedText{Code: "text_escaped", Text: []byte(escaped.String())},
 		dialect.SignedText{Code: "text_member", Text: []byte(message)},
 		dialect.SignedText{Code: "text_body", Text: in.Body})

@@ -13,7 +13,7 @@ var explainer = &dialect.Explainer{
 	Signed:    []dialect.Place{dialect.BodyPlace(), dialect.MemberPlace("msg")},
 	Names:     []string{"version", "type", "msg", "timestamp", "nonce", "msg_signature"},
 	Keys:      []string{"platform_public_key", "token"},
-	Cost:      16 << 10,
+	Cost:      func(string) int { return 16 << 10 },
 	Own:       []dialect.Repair{otherScheme, timeUnit},
 }
 

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"mime/multipart"
 	"net/http"
 	"net/url"
 	"slices"
@@ -328,6 +329,18 @@ func decodedWhole(t *testing.T, r *request) {
 }
 
 func toQuery(_ *testing.T, r *request) { r.in.Query, r.in.Body = string(r.in.Body), []byte("") }
+
+// asMultipart sends the parameters of the form as a multipart form.
+func asMultipart(t *testing.T, r *request) {
+	var b bytes.Buffer
+	w := multipart.NewWriter(&b)
+	for name, values := range parsed(t, r.in.Body) {
+		must(t, w.WriteField(name, values[0]))
+	}
+	must(t, w.Close())
+	r.in.Body = b.Bytes()
+	r.in.Header = canonicalHeader(map[string]string{"Content-Type": w.FormDataContentType()})
+}
 
 func method(name string) accident { return func(_ *testing.T, r *request) { r.in.Method = name } }
 

@@ -79,15 +79,16 @@ var catalogue = map[string]entry{
 	"multipart":          {Text{"The body is a multipart form around what was signed.", "签名内容外面包了一层 multipart 表单。"}, fixPath},
 
 	// Forms.
-	"form_decoded": {Text{"The whole form was decoded before it was split into parameters.", "整个表单在切分参数之前就被解码了。"}, fixForm},
-	"form_as_json": {Text{"The parameters of the form were kept as JSON.", "表单参数被转存成了 JSON。"}, fixForm},
-	"form_joint":   {Text{"The parameters are separated by something other than &.", "参数之间的分隔符不是 &。"}, fixForm},
-	"param_added":  {Text{"A parameter is there that was not signed: a framework, a proxy or the address itself added it.", "多了未参与签名的参数：由框架、代理或回调地址本身加入。"}, Text{"Verify only the parameters that the platform sent, and register an address without parameters.", "只用平台发送的参数验签，回调地址不要带参数。"}},
-	"param_empty":  {Text{"A parameter with an empty value was dropped; it is signed too.", "空值参数被丢弃，但它也参与签名。"}, Text{"Keep every parameter that arrives, empty ones too.", "保留收到的所有参数，包括空值。"}},
-	"param_lost":   {Text{"A parameter was dropped that is signed too.", "有参与签名的参数被丢弃。"}, Text{"Keep every parameter that arrives, also those that are not known yet.", "保留收到的所有参数，包括尚不认识的。"}},
-	"param_twice":  {Text{"A parameter is there more than once.", "有参数重复出现。"}, Text{"Find out who adds it, and leave each parameter once.", "找出是谁重复加入的，每个参数只保留一次。"}},
-	"param_name":   {Text{"The names of parameters were changed (capitals, underscores).", "参数名被改写（大小写、下划线）。"}, fixForm},
-	"query_moved":  {Text{"Parameters stand in the URL that were signed in the body.", "参与签名的参数出现在 URL 中，而不是消息体中。"}, fixForm},
+	"form_decoded":      {Text{"The whole form was decoded before it was split into parameters.", "整个表单在切分参数之前就被解码了。"}, fixForm},
+	"form_as_json":      {Text{"The parameters of the form were kept as JSON.", "表单参数被转存成了 JSON。"}, fixForm},
+	"form_joint":        {Text{"The parameters are separated by something other than &.", "参数之间的分隔符不是 &。"}, fixForm},
+	"param_added":       {Text{"A parameter is there that was not signed: a framework, a proxy or the address itself added it.", "多了未参与签名的参数：由框架、代理或回调地址本身加入。"}, Text{"Verify only the parameters that the platform sent, and register an address without parameters.", "只用平台发送的参数验签，回调地址不要带参数。"}},
+	"param_empty":       {Text{"A parameter with an empty value was dropped; it is signed too.", "空值参数被丢弃，但它也参与签名。"}, Text{"Keep every parameter that arrives, empty ones too.", "保留收到的所有参数，包括空值。"}},
+	"param_empty_added": {Text{"A parameter with an empty value is there that was not signed.", "多了一个空值参数，它没有参与签名。"}, Text{"Find out who adds it. A sender must not send empty parameters that it leaves out of the signed text.", "找出是谁加入的。发送方不要发送未参与签名的空值参数。"}},
+	"param_lost":        {Text{"A parameter was dropped that is signed too.", "有参与签名的参数被丢弃。"}, Text{"Keep every parameter that arrives, also those that are not known yet.", "保留收到的所有参数，包括尚不认识的。"}},
+	"param_twice":       {Text{"A parameter is there more than once.", "有参数重复出现。"}, Text{"Find out who adds it, and leave each parameter once.", "找出是谁重复加入的，每个参数只保留一次。"}},
+	"param_name":        {Text{"The names of parameters were changed (capitals, underscores).", "参数名被改写（大小写、下划线）。"}, fixForm},
+	"query_moved":       {Text{"Parameters stand in the URL that were signed in the body.", "参与签名的参数出现在 URL 中，而不是消息体中。"}, fixForm},
 
 	// The signature.
 	"signature_blanks":    {Text{"There are blanks or line ends in or around the signature.", "签名中或前后有空白或换行。"}, fixHeader},
@@ -104,14 +105,16 @@ var catalogue = map[string]entry{
 	"algorithm_other":     {Text{"The signature was made by another algorithm than the platform's.", "签名算法与平台不同。"}, fixSender},
 
 	// The signed text.
-	"text_body":         {Text{"The body as a whole was signed, instead of the text that the platform signs.", "对整个消息体签名，而不是平台规定的签名内容。"}, fixSender},
-	"text_member":       {Text{"Only a part of the body was signed.", "只对消息体的一部分签名。"}, fixSender},
-	"text_quoted":       {Text{"The text was signed as it stands in the JSON, before decoding.", "对 JSON 中未解码的原文签名。"}, fixSender},
-	"text_more":         {Text{"A time or an id was signed along that the platform does not sign.", "签名内容多了平台不签的时间或编号。"}, fixSender},
-	"text_less":         {Text{"A part of what the platform signs was left out.", "签名内容缺少平台规定的部分。"}, fixSender},
-	"text_order":        {Text{"The parts of the signed text are in another order.", "签名内容各部分的顺序不对。"}, fixSender},
-	"text_joint":        {Text{"The parts of the signed text are joined by other characters.", "签名内容各部分的连接符不对。"}, fixSender},
-	"text_escaped":      {Text{"The values were signed percent-encoded.", "对 URL 编码后的值签名。"}, fixSender},
+	"text_body":    {Text{"The body as a whole was signed, instead of the text that the platform signs.", "对整个消息体签名，而不是平台规定的签名内容。"}, fixSender},
+	"text_member":  {Text{"Only a part of the body was signed.", "只对消息体的一部分签名。"}, fixSender},
+	"text_quoted":  {Text{"The text was signed as it stands in the JSON, before decoding.", "对 JSON 中未解码的原文签名。"}, fixSender},
+	"text_more":    {Text{"A time or an id was signed along that the platform does not sign.", "签名内容多了平台不签的时间或编号。"}, fixSender},
+	"text_less":    {Text{"A part of what the platform signs was left out.", "签名内容缺少平台规定的部分。"}, fixSender},
+	"text_order":   {Text{"The parts of the signed text are in another order.", "签名内容各部分的顺序不对。"}, fixSender},
+	"text_joint":   {Text{"The parts of the signed text are joined by other characters.", "签名内容各部分的连接符不对。"}, fixSender},
+	"text_escaped": {Text{"The values were signed percent-encoded.", "对 URL 编码后的值签名。"}, fixSender},
+	"text_charset": {Text{"The text was signed in another charset than the one it is sent in: in GBK, or with question marks in the place of letters.", "签名时的字符集与发送时不同：按 GBK 签名，或非 ASCII 字符变成了问号。"},
+		Text{"Sign the bytes that are sent: name the charset wherever text becomes bytes, in Java getBytes(StandardCharsets.UTF_8).", "对实际发送的字节签名：凡是把文本转成字节都要指明字符集，Java 中写 getBytes(StandardCharsets.UTF_8)。"}},
 	"text_no_line_ends": {Text{"The body was signed without its line ends.", "签名时去掉了消息体中的换行。"}, Text{"Send bodies without line ends. A receiver can allow such a signature only by a setting of the dialect.", "请发送不带换行的消息体；接收方只能通过方言设置允许这种签名。"}},
 
 	// Secrets, keys and other settings.
@@ -132,8 +135,10 @@ var catalogue = map[string]entry{
 	"secret_other":     {Text{"The request is signed for another source: another application, or sandbox instead of production.", "该请求属于另一个来源：其他应用，或沙箱与正式环境混用。"}, Text{"Register the right address with the platform, or use that source's secret or key.", "在平台登记正确的地址，或改用那个来源的密钥。"}},
 	"setting_choice":   {Text{"Settings do not say how this platform really signs.", "设置与平台实际的签名方式不符。"}, Text{"Change the settings that are named here; a probe with a real request prints the right values.", "修改这里指出的设置；用真实请求探测可得到正确的取值。"}},
 	"setting_problem":  {Text{"A setting is missing or cannot be used.", "有设置缺失或无法使用。"}, Text{"Correct the setting that is named here.", "请修正这里指出的设置。"}},
-	"account_other":    {Text{"The signature is right, but the request is for another account than the settings name.", "签名正确，但请求属于设置以外的账号。"}, Text{"Correct the setting that is named here, or give that account a source of its own.", "修正这里指出的设置，或为该账号单独建立来源。"}},
-	"method":           {Text{"The method is not POST: a redirect or a proxy changed it.", "请求方法不是 POST：被重定向或代理改变了。"}, Text{"Register the final address with the platform, without a redirect.", "在平台登记最终地址，不要经过重定向。"}},
+	"setting_answer": {Text{"The signature is right, but a setting that the answer needs is missing or cannot be used.", "签名正确，但应答所需的设置缺失或无法使用。"},
+		Text{"Correct the setting that is named here; until then the platform is not answered.", "修正这里指出的设置；在此之前平台得不到应答。"}},
+	"account_other": {Text{"The signature is right, but the request is for another account than the settings name.", "签名正确，但请求属于设置以外的账号。"}, Text{"Correct the setting that is named here, or give that account a source of its own.", "修正这里指出的设置，或为该账号单独建立来源。"}},
+	"method":        {Text{"The method is not POST: a redirect or a proxy changed it.", "请求方法不是 POST：被重定向或代理改变了。"}, Text{"Register the final address with the platform, without a redirect.", "在平台登记最终地址，不要经过重定向。"}},
 
 	// Alipay.
 	"alipay_rule":    {Text{"sign_type is signed where it is not expected, or the reverse (rules V1 and V2).", "sign_type 是否参与签名与预期相反（V1 与 V2 规则）。"}, Text{"Use the rule that this kind of message has: V1 for messages, V2 for the gateway check; or set rule_overrides.", "消息使用 V1，网关验证使用 V2；也可设置 rule_overrides。"}},

@@ -179,7 +179,7 @@ func resign(header string, sign func(body string) string) accident {
 	}
 }
 
-var corpus = slices.Concat(douyinCorpus, pandaponCorpus, standardCorpus, alipayCorpus, yunzhimengCorpus, otherCorpus)
+var corpus = slices.Concat(douyinCorpus, pandaponCorpus, standardCorpus, alipayCorpus, yunzhimengCorpus, otherCorpus, restCorpus)
 
 // TestCorpus wants every broken request of the corpus diagnosed rightly: the cause named for certain, or hinted at where
 // it cannot be proved, and nothing else called certain.

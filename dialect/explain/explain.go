@@ -11,6 +11,7 @@ import (
 	"iter"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/waypost/waypost/dialect"
 )
@@ -198,7 +199,7 @@ func (r *search) search(start dialect.Case) (hit, bool) {
 		{g.own, g.signature}, {g.own, g.text}, {g.own, g.json}, {g.own, g.form}, {g.own, g.own}, {g.own, g.mac},
 		{g.text, g.text}, {g.text, g.json}, {g.form, g.text}, {g.form, g.json}, {g.text, g.mac}, {g.form, g.form},
 		{g.secret, g.signature}, {g.secret, g.own}, {g.secret, g.text}, {g.secret, g.json}, {g.secret, g.form},
-		{g.json, g.mac}, {g.json, g.text}, {g.form, g.mac}, {g.secret, g.mac},
+		{g.json, g.mac}, {g.json, g.text}, {g.form, g.mac}, {g.secret, g.mac}, {{methodRepair}, g.form},
 	} {
 		if h, ok := r.pair(start, pair[0], pair[1]); ok {
 			return h, true
@@ -291,7 +292,7 @@ type result struct {
 // try asks Receive. A request that is only too old, or for another account, has a right signature.
 func (r *search) try(c dialect.Case) result {
 	r.tried++
-	r.spend(len(c.Inbound.Body) + triedBytes + r.x.Cost)
+	r.spend(r.cost(c))
 	got, refusal := receive(r.d, c)
 	out := result{key: got.Key + 1}
 	if refusal != nil {
@@ -304,9 +305,12 @@ func (r *search) try(c dialect.Case) result {
 	case refusal.Reason == dialect.ReasonReplay:
 		out.matched, out.stale, out.key = true, true, 0
 		out.codes, out.where = []string{"time_far"}, refusal.Part
+	case refusal.Reason == dialect.ReasonSettings && slices.Contains(r.x.Answers, strings.TrimPrefix(refusal.Part, "setting ")):
+		out.matched, out.key = true, 0
+		out.codes, out.where = []string{"setting_answer"}, refusal.Part
 	case refusal.Reason == dialect.ReasonSettings && r.x.Account != "" && c.Settings.Get(r.x.Account) != "":
 		c.Settings = c.Settings.With(r.x.Account)
-		r.spend(len(c.Inbound.Body) + triedBytes + r.x.Cost)
+		r.spend(r.cost(c))
 		got, again := receive(r.d, c)
 		if again == nil && got.Reply == nil || again != nil && again.Reason == dialect.ReasonReplay {
 			out.matched, out.key = true, got.Key+1
@@ -314,6 +318,20 @@ func (r *search) try(c dialect.Case) result {
 		}
 	}
 	return out
+}
+
+// cost is what a try costs: reading the body, and each live key.
+func (r *search) cost(c dialect.Case) int {
+	n := len(c.Inbound.Body) + triedBytes
+	for _, field := range r.x.Keys {
+		for _, key := range c.Settings[field] {
+			n += len(key)
+			if r.x.Cost != nil {
+				n += r.x.Cost(key)
+			}
+		}
+	}
+	return n
 }
 
 func receive(d *dialect.Dialect, c dialect.Case) (dialect.Received, *dialect.Error) {
@@ -367,7 +385,7 @@ func (r *search) zone(out *Explanation, c dialect.Case, got result) {
 		shifted.Inbound.Now = c.Inbound.Now.Add(halfHours(half))
 		near := c
 		near.Inbound.Now = shifted.Inbound.Now.Add(halfHours(1) / 2)
-		if !r.spend(2 * (len(c.Inbound.Body) + triedBytes + r.x.Cost)) {
+		if !r.spend(2 * r.cost(c)) {
 			return
 		}
 		_, at := receive(r.d, shifted)

@@ -314,6 +314,33 @@ var codeLiteral = regexp.MustCompile(`(?:Codes?: +(?:\[\]string\{)?|candidate\([
 
 // TestEveryCauseIsInTheCatalogue reads the codes from the sources, and wants words for each in both languages, and no
 // words for what nobody says.
+// TestLongSecretsAndSlowKeysAreWork holds that what the settings cost is counted like what the body costs.
+func TestLongSecretsAndSlowKeysAreWork(t *testing.T) {
+	t.Parallel()
+	const work = 8 << 20
+	long, slow, two := pandaponPush(business), vector(t, "yunzhimeng", yzmBody), vector(t, "yunzhimeng", yzmBody)
+	long.settings = dialect.Set("access_secret", strings.Repeat("x", 1<<20))
+	slow.settings = slow.settings.With("ivs_public_key", slowKey)
+	two.settings = two.settings.With("ivs_public_key", slowKey, slowKey)
+	for name, c := range map[string]struct {
+		dialect string
+		r       request
+		most    int
+	}{
+		"a secret of 1 MiB":             {"pandapon", long, 8},
+		"a key that takes 2 ms":         {"yunzhimeng", slow, 45},
+		"two keys that take 2 ms, each": {"yunzhimeng", two, 30},
+	} {
+		out := explain.Request(all.Table()[c.dialect], c.r.settings, c.r.in, explain.Limits{Bytes: work})
+		if out.Tried > c.most+1 || out.Whole || out.Proved() {
+			t.Errorf("%s: %d tries, whole %v; want at most %d", name, out.Tried, out.Whole, c.most)
+		}
+	}
+}
+
+// slowKey is a key on prime239v1 that signed nothing here.
+const slowKey = "MFUwEwYHKoZIzj0CAQYIKoZIzj0DAQQDPgAEbYP5whkkzAyQW6PNVjgL77QCIOrpAivVPU/6wBFFSK+bfn/ytGQMGLYA6wQznTJuqdK27ixLhIvELj3r"
+
 func TestEveryCauseIsInTheCatalogue(t *testing.T) {
 	t.Parallel()
 	known := explain.Codes()

@@ -3,7 +3,11 @@ package explain
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+	"io"
 	"iter"
+	"mime"
+	"mime/multipart"
 	"net/url"
 	"slices"
 	"strings"
@@ -133,18 +137,25 @@ func (r *search) values(params []param, try func(string, []byte) bool) {
 	}
 }
 
-// decodedTwice undoes a second decoding of all values: what was %2B is a plus sign, what was a plus sign is a blank, and
-// which blanks were blanks is tried one by one. In a signature every blank was a plus sign.
+// decodedTwice undoes that plus signs were lost in all values, and a second decoding of all values: what was %2B is a plus
+// sign, what was a plus sign is a blank, and which blanks were blanks is tried one by one. In a signature every blank was a
+// plus sign.
 func (r *search) decodedTwice(params []param, try func(string, []byte) bool) bool {
-	mended := slices.Clone(params)
-	for i, p := range mended {
-		if _, isSignature := r.x.Signature.Get(dialect.Inbound{Body: encodeForm([]param{p})}); isSignature {
-			mended[i].value = strings.ReplaceAll(p.value, " ", "+")
+	lost, twice := slices.Clone(params), slices.Clone(params)
+	for i, p := range params {
+		if r.isSignature(p) {
+			lost[i].value = strings.ReplaceAll(p.value, " ", "+")
+			twice[i].value = lost[i].value
 		} else {
-			mended[i].value = strings.NewReplacer("%", "%25", "+", "%2B").Replace(p.value)
+			twice[i].value = strings.NewReplacer("%", "%25", "+", "%2B").Replace(p.value)
 		}
 	}
-	if !try("url_decoded", encodeForm(mended)) {
+	return r.plusOfForm("plus_lost", lost, try) && r.plusOfForm("url_decoded", twice, try)
+}
+
+// plusOfForm tries a mended form, and then one blank of its values after the other as a plus sign.
+func (r *search) plusOfForm(code string, mended []param, try func(string, []byte) bool) bool {
+	if !try(code, encodeForm(mended)) {
 		return false
 	}
 	for i, p := range mended {
@@ -155,7 +166,7 @@ func (r *search) decodedTwice(params []param, try func(string, []byte) bool) boo
 			n++
 			one := slices.Clone(mended)
 			one[i].value = p.value[:at] + "+" + p.value[at+1:]
-			if !try("url_decoded", encodeForm(one)) {
+			if !try(code, encodeForm(one)) {
 				return false
 			}
 		}
@@ -173,8 +184,13 @@ func (r *search) wholeForms(in dialect.Inbound) (out []spelled) {
 	if in.Query != "" {
 		out = append(out, spelled{"query_moved", in.Query}, spelled{"query_moved", strings.Trim(body+"&"+in.Query, "&")})
 	}
-	if text := r.knownPairs(body); text != "" {
-		out = append(out, spelled{"form_decoded", text})
+	for _, blank := range []string{"+", " "} { // what a plus sign of the decoded form is; some decoders leave blanks as +
+		if text := r.knownPairs(body, blank); text != "" {
+			out = append(out, spelled{"form_decoded", text})
+		}
+	}
+	if params := fromParts(in); params != nil {
+		out = append(out, spelled{"multipart", string(encodeForm(params))})
 	}
 	if params := fromJSON(in.Body); params != nil {
 		out = append(out, spelled{"form_as_json", string(encodeForm(params))})
@@ -185,7 +201,8 @@ func (r *search) wholeForms(in dialect.Inbound) (out []spelled) {
 }
 
 // knownPairs splits a form that was decoded as a whole before the names that the platform uses, and encodes it again.
-func (r *search) knownPairs(body string) string {
+// plus is what its plus signs are in values other than the signature.
+func (r *search) knownPairs(body, plus string) string {
 	var params []param
 	for pair := range strings.SplitSeq(body, "&") {
 		name, value, found := strings.Cut(pair, "=")
@@ -198,7 +215,41 @@ func (r *search) knownPairs(body string) string {
 			params[len(params)-1].value += "&" + pair
 		}
 	}
+	for i, p := range params {
+		if !r.isSignature(p) {
+			params[i].value = strings.ReplaceAll(p.value, "+", plus)
+		}
+	}
 	return string(encodeForm(params))
+}
+
+func (r *search) isSignature(p param) bool {
+	_, ok := r.x.Signature.Get(dialect.Inbound{Body: encodeForm([]param{p})})
+	return ok
+}
+
+// fromParts makes a form of a multipart form without files.
+func fromParts(in dialect.Inbound) (out []param) {
+	kind, params, err := mime.ParseMediaType(dialect.Header(in.Header, "Content-Type"))
+	if err != nil || kind != "multipart/form-data" {
+		return nil
+	}
+	parts := multipart.NewReader(bytes.NewReader(in.Body), params["boundary"])
+	for len(out) < maxParams {
+		part, err := parts.NextRawPart()
+		if errors.Is(err, io.EOF) {
+			return out
+		}
+		if err != nil || part.FormName() == "" || part.FileName() != "" {
+			return nil
+		}
+		value, err := io.ReadAll(part)
+		if err != nil {
+			return nil
+		}
+		out = append(out, param{part.FormName(), string(value)})
+	}
+	return nil
 }
 
 // fromJSON makes a form of a JSON object of strings, or of lists of one string.
@@ -245,7 +296,7 @@ func (r *search) paramSets(params []param) (out []paramSet) {
 	}
 	for i, p := range params {
 		if p.value == "" && known(p) {
-			out = append(out, paramSet{"param_added", without(i)})
+			out = append(out, paramSet{"param_empty_added", without(i)})
 		}
 	}
 	for _, name := range r.x.Names {

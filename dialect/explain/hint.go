@@ -20,7 +20,7 @@ func hints(d *dialect.Dialect, c dialect.Case) []Finding {
 	hint := func(sure Sure, code, where string) { out = append(out, finding(code, sure, where)) }
 	for _, p := range d.Validate(c.Settings, dialect.Receiving, false) {
 		f := finding("setting_problem", Likely, "setting "+p.Field)
-		f.Text = Text{f.Text.En + " It " + p.Text + ".", f.Text.Zh + "（" + p.Text + "）"}
+		f.Text = Text{f.Text.En + " It " + p.Text + ".", f.Text.Zh + "（原文：" + p.Text + "）"}
 		out = append(out, f)
 	}
 	body := c.Inbound.Body

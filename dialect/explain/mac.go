@@ -11,6 +11,9 @@ import (
 	"hash"
 	"iter"
 	"strings"
+	"unicode/utf8"
+
+	"golang.org/x/text/encoding/simplifiedchinese"
 
 	"github.com/waypost/waypost/dialect"
 )
@@ -79,10 +82,14 @@ func (r *search) macRepair(c dialect.Case) iter.Seq[dialect.Candidate] {
 			return
 		}
 		texts := r.x.MAC.Texts(c.Settings, c.Inbound)
+		if len(texts) == 0 {
+			return
+		}
+		texts = append(texts, inOtherCharsets(texts[0].Text)...)
 		right := recipeOf(r.x.MAC.Hash)
 		for _, field := range r.x.Keys {
 			for i, secret := range c.Settings.All(field) {
-				if i == dialect.MaxLiveSecrets {
+				if i == dialect.MaxLiveSecrets || len(secret) > maxSecret {
 					break
 				}
 				keys := r.keys(secret)
@@ -99,6 +106,24 @@ func (r *search) macRepair(c dialect.Case) iter.Seq[dialect.Candidate] {
 			}
 		}
 	}
+}
+
+// inOtherCharsets is a text as programs sign it that take the charset of their machine, such as Java's getBytes(): in GBK,
+// or with a question mark in the place of each character that ASCII lacks.
+func inOtherCharsets(text []byte) (out []dialect.SignedText) {
+	if ascii(text) || !utf8.Valid(text) {
+		return nil
+	}
+	if gbk := encode(simplifiedchinese.GBK, text); gbk != nil {
+		out = append(out, dialect.SignedText{Code: "text_charset", Text: gbk})
+	}
+	asked := bytes.Map(func(c rune) rune {
+		if c >= utf8.RuneSelf {
+			return '?'
+		}
+		return c
+	}, text)
+	return append(out, dialect.SignedText{Code: "text_charset", Text: asked})
 }
 
 func (r *search) keys(secret string) []keyed {
@@ -120,7 +145,7 @@ func (r *search) keys(secret string) []keyed {
 func (r *search) recognise(given string, keys []keyed, text dialect.SignedText, right recipe) (out [][]string) {
 	for _, k := range keys {
 		for _, p := range recipes {
-			if !r.spend(len(text.Text) + 512) {
+			if !r.spend(len(text.Text) + len(k.key) + 512) {
 				return out
 			}
 			made := r.x.Write(p.make(k.key, text.Text))

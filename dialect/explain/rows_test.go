@@ -120,9 +120,27 @@ func unescapeAll(s string) string {
 	return b.String()
 }
 
+// signedPandaPon signs the inner text as a machine's charset writes it.
+func signedPandaPon(charset func(string) string) accident {
+	return onHeader("Authorization", func(*testing.T, string) string {
+		return hex.EncodeToString(mac(sha256.New, secret, charset(business)))
+	})
+}
+
+func questions(s string) string {
+	return strings.Map(func(c rune) rune {
+		if c > '~' {
+			return '?'
+		}
+		return c
+	}, s)
+}
+
 var pandaponCorpus = []row{
 	{"pandapon", "business", "messageBody into a Go map", onMember("messageBody", asGoMap), "?json_sorted"},
 	{"pandapon", "business", "messageBody by json.dumps", onMember("messageBody", likePython(true)), "json_spacing+json_escapes"},
+	{"pandapon", "business", "signed by getBytes() on a machine with GBK", signedPandaPon(toGBK), "text_charset"},
+	{"pandapon", "business", "signed by getBytes() on a machine with ASCII", signedPandaPon(questions), "text_charset"},
 	{"pandapon", "business", "messageBody pretty", onMember("messageBody", indented("  ")), "json_spacing"},
 	{"pandapon", "spaced", "messageBody compact", onMember("messageBody", compacted), "json_spacing"},
 	{"pandapon", "escaped", "messageBody with escapes resolved", onMember("messageBody", text(unescapeAll)), "json_escapes"},
@@ -259,6 +277,7 @@ var alipayCorpus = []row{
 	{"alipay", "message seed-2", "the framework adds a route", onForm(func(f url.Values) { f.Set("s", "/notify/index") }), "param_added"},
 	{"alipay", "message seed-2", "the framework adds two", onForm(func(f url.Values) { f.Set("tenant", "1"); f.Set("page", "x") }), "param_added"},
 	{"alipay", "message empty-value", "empty value dropped", onForm(dropEmpty), "param_empty"},
+	{"alipay", "message seed-2", "an empty value that was not signed", onForm(func(f url.Values) { f.Set("msg_uid", "") }), "param_empty_added"},
 	{"alipay", "message seed-2", "version dropped by a fixed struct", onForm(func(f url.Values) { f.Del("version") }), "param_lost"},
 	{"alipay", "message seed-2", "sign_type dropped", onForm(func(f url.Values) { f.Del("sign_type") }), "param_lost|algorithm_other"},
 	{"alipay", "message seed-2", "charset dropped", onForm(func(f url.Values) { f.Del("charset") }), "param_lost"},
@@ -282,6 +301,15 @@ var alipayCorpus = []row{
 	{"alipay", "message seed-2", "a route added, biz_content by json.dumps", then(onForm(func(f url.Values) { f.Set("s", "/x") }), onParam("biz_content", likePython(false))), "param_added+json_spacing"},
 	{"alipay", "message seed-2", "sign in hex, a route added", then(onParam("sign", base64ToHex), onForm(func(f url.Values) { f.Set("s", "/x") })), "signature_encoding+param_added"},
 	{"alipay", "message seed-2", "RSA named, HTML entities", then(onParam("sign_type", text(func(string) string { return "RSA" })), onParam("biz_content", text(html.EscapeString))), "algorithm_other+html_escaped"},
+	{"alipay", "message seed-2", "sent as multipart", asMultipart, "multipart"},
+	{"alipay", "message seed-2", "opened in a browser", then(toQuery, func(_ *testing.T, r *request) { r.in.Method = "GET" }), "method+query_moved"},
+	{"alipay", "message specials", "decodeURIComponent of the whole form", onBody(text(func(s string) string {
+		out, _ := url.PathUnescape(s)
+		return out
+	})), "form_decoded|form_decoded+plus_lost"},
+	{"alipay", "message seed-2", "every plus sign of the values lost", onEveryParam(func(s string) string { return strings.ReplaceAll(s, "+", " ") }), "plus_lost"},
+	{"alipay", "gateway check without app_private_key", "as it is", nil, "setting_answer"},
+	{"alipay", "gateway check answered", "judged by V1", setting("rule_overrides", "alipay.service.check=V1"), "alipay_rule"},
 	{"alipay", "private key pasted as public", "as it is", nil, "?setting_problem"},
 	{"alipay", "broken key", "as it is", nil, "?setting_problem"},
 	{"alipay", "no key", "as it is", nil, "?setting_problem"},
@@ -349,6 +377,11 @@ var otherCorpus = []row{
 	{"aop1688", "receive order_pay", "message by json.dumps", onParam("message", likePython(false)), "json_spacing"},
 	{"aop1688", "receive order_pay", "a parameter added", onForm(func(f url.Values) { f.Set("route", "x") }), "param_added"},
 	{"aop1688", "receive order_pay", "signature in base64", onParam("_aop_signature", hexToBase64(base64.StdEncoding)), "signature_encoding"},
+	{"aop1688", "receive order_pay", "joined in the order of the names", func(t *testing.T, r *request) {
+		message := parsed(t, r.in.Body).Get("message")
+		sig := hex.EncodeToString(mac(sha1.New, r.settings.Get("app_secret"), "abz"+"abc"+"message"+message))
+		r.in.Body = []byte("message=" + url.QueryEscape(message) + "&ab=c&a=bz&_aop_signature=" + strings.ToUpper(sig))
+	}, "text_order"},
 	{"aop1688", "receive order_pay", "secret with a blank", onSetting("app_secret", func(s string) string { return s + " " }), "secret_blanks"},
 	{"aop1688", "receive order_pay", "a parameter in the registered address", func(_ *testing.T, r *request) { r.in.Query = "tenant=1" }, "param_added"},
 	{"aop1688", "receive order_pay", "secret in quotes, message by json.dumps", then(onSetting("app_secret", func(s string) string { return "'" + s + "'" }), onParam("message", likePython(false))), "secret_quotes+json_spacing"},

@@ -53,6 +53,7 @@ func receive(s dialect.Settings, in dialect.Inbound) (dialect.Received, error) {
 		DedupKey: m.id,
 		Time:     time.Unix(seconds, 0).UTC(),
 		Key:      k,
+		Rule:     keys[k].version(),
 	}
 	members, err := dialect.SplitObject(in.Body)
 	if got.Payload = in.Body; err != nil {
@@ -112,6 +113,14 @@ func (set *headerSet) in(h http.Header) bool {
 
 // usableTimestamp allows one spelling of each second, because the text is what is signed.
 func usableTimestamp(v string) bool { return dialect.Digits(v, maxTimestampLen) && v[0] != '0' }
+
+// version names the signatures that a key verifies.
+func (k *key) version() string {
+	if k.public == nil {
+		return "v1"
+	}
+	return "v1a"
+}
 
 // verify returns the first live key that one of the signatures is right for. Signatures of unknown versions are left
 // aside (spec), and each version is tried with its own kind of key only.

@@ -23,7 +23,7 @@ func receive(s dialect.Settings, in dialect.Inbound) (dialect.Received, error) {
 	if err != nil {
 		return dialect.Received{}, err
 	}
-	key, err := verify(s, h)
+	key, algorithm, err := verify(s, h)
 	if err != nil {
 		return dialect.Received{}, err
 	}
@@ -38,6 +38,7 @@ func receive(s dialect.Settings, in dialect.Inbound) (dialect.Received, error) {
 		Platform:  map[string]string{headerTimestamp: h.stamp.text, headerNonce: h.nonce.text},
 		Time:      signed,
 		Key:       key,
+		Rule:      algorithm,
 	}
 	recognise(&got, in.Body, h)
 	read(&got, s, in.Body)
@@ -79,31 +80,31 @@ func readHeaders(in dialect.Inbound) (headers, error) {
 	return h, nil
 }
 
-// verify returns which of the live keys made the signature.
-func verify(s dialect.Settings, h headers) (key int, err error) {
+// verify returns which of the live keys made the signature, and by which algorithm.
+func verify(s dialect.Settings, h headers) (key int, algorithm string, err error) {
 	sch, err := readScheme(s)
 	if err != nil {
-		return 0, unconfigured(err)
+		return 0, "", unconfigured(err)
 	}
 	keys, err := readVerifiers(s)
 	if err != nil {
-		return 0, unconfigured(err)
+		return 0, "", unconfigured(err)
 	}
 	if !sch.text.unambiguous(h.envelope) {
-		return 0, dialect.Refuse(dialect.ReasonMalformed, "header "+headerNonce,
+		return 0, "", dialect.Refuse(dialect.ReasonMalformed, "header "+headerNonce,
 			"under this %s only a nonce of %d digits, a time of 10 or 13 and a body without digits at its ends can be told apart", setSignedText, nonceDigits)
 	}
 	part := "header " + headerSignature
 	sig, ok := sch.format.decode(h.signature)
 	if !ok {
-		return 0, dialect.Refuse(dialect.ReasonSignature, part, "cannot be decoded: is it whole, and is %s right?", setSigEncoding)
+		return 0, "", dialect.Refuse(dialect.ReasonSignature, part, "cannot be decoded: is it whole, and is %s right?", setSigEncoding)
 	}
 	for i, k := range keys {
 		if k.verify(sch.format, sch.text, h.envelope, sig) {
-			return i, nil
+			return i, k.algorithm, nil
 		}
 	}
-	return 0, dialect.Refuse(dialect.ReasonSignature, part,
+	return 0, "", dialect.Refuse(dialect.ReasonSignature, part,
 		"is not a signature of this request by %s: another key, a changed request, or %s or %s is not what the platform uses", setIVSPublic, setSignedText, setAlgorithm)
 }
 

@@ -39,6 +39,15 @@ type Options struct {
 	// Listeners are those who listen for endpoints of hook.TransportListen. nil = nobody can.
 	Listeners *Listeners
 
+	// LongConnections lists the long connections of an endpoint of hook.TransportLongConn, oldest first. nil = there are none.
+	LongConnections func(hook.EndpointID) []LongConnection
+	// CheckLongConn judges, by dialect, the settings of an endpoint of hook.TransportLongConn, and says whose connections are its
+	// own. An error that is a dialect.Problem names a setting. A dialect that it lacks has no long connection.
+	CheckLongConn map[string]func(dialect.Settings) (account string, err error)
+
+	// Outgoing is what is needed of sources that dial out.
+	Outgoing Outgoing
+
 	// OperationalAllow are the private networks, as CIDR, that operational endpoints may reach. The store's application
 	// hook.Operational must have the same, for the engine asks it.
 	OperationalAllow []string

@@ -90,6 +90,7 @@ func start(t testing.TB, change ...func(*api.Options)) *server {
 			},
 			MainKey:       func() api.MainKey { return api.MainKey{Source: api.KeyInFile} },
 			RotateMainKey: func(ctx context.Context) error { return s.store.Beat(ctx, hook.ClockState{Wall: s.now()}, false) }, // some write
+			Outgoing:      platformSays(hook.Produced{OK: true, MessageID: "m1"}, nil),
 			PublicURL:     "https://hooks.example.com/",
 			Log:           slog.New(slog.NewTextHandler(s.log, nil)),
 		}

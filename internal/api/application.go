@@ -277,6 +277,9 @@ func mayBecome(ref string, u optional[uid], noun string) error {
 // named gives a conflict of the store the words of its noun; one about an Idempotency-Key keeps its own.
 func named(err error, text string) error {
 	var e *hook.Error
+	if errors.As(err, &e) && e.Kind == hook.KindConflict && e.Field == accountField {
+		return conflict("%s: give this one another app_id or another profile", e.Text)
+	}
 	if errors.As(err, &e) && e.Kind == hook.KindConflict && e.Field != store.ReceiptField {
 		return conflict("%s", text)
 	}

@@ -37,7 +37,7 @@ type EndpointFields struct {
 	RequireVerified optional[bool]       `json:"requireVerified,omitempty" doc:"Addition. Deliveries wait until it has been verified"`
 	Paused          optional[bool]       `json:"paused,omitempty" doc:"Addition. Deliveries wait until it is no longer paused"`
 	Concurrency     optional[int]        `json:"concurrency,omitempty" minimum:"1" maximum:"1000" doc:"Addition. Attempts at once; null = the server's default"`
-	Transport       optional[string]     `json:"transport,omitempty" enum:"http,poll,listen" doc:"Addition. poll = nothing is sent to it, its messages are fetched from the poller, and url may be left out; listen = its messages go to whoever listens with waypost listen, and url is left out; default http"`
+	Transport       optional[string]     `json:"transport,omitempty" enum:"http,poll,listen,longconn" doc:"Addition. poll = nothing is sent to it, its messages are fetched from the poller, and url may be left out; listen = its messages go to whoever listens with waypost listen, and url is left out; longconn = its messages go over the long connections that its application opens to this server, of the dialect alipay only, and url is left out; default http"`
 }
 
 type endpointIn struct {
@@ -74,21 +74,22 @@ type endpointOut struct {
 	CreatedAt    time.Time         `json:"createdAt"`
 	UpdatedAt    time.Time         `json:"updatedAt"`
 
-	Dialect         string          `json:"dialect" doc:"Addition"`
-	Profile         *string         `json:"profile" doc:"Addition. Id of the profile"`
-	Settings        settingsOut     `json:"settings"`
-	RetrySchedule   []float64       `json:"retrySchedule" doc:"Addition. null = the dialect's"`
-	TimeoutMs       *int            `json:"timeoutMs" doc:"Addition. null = the dialect's"`
-	Format          string          `json:"format" enum:"payload,original,cloudevents" doc:"Addition"`
-	Verification    verificationOut `json:"verification" doc:"Addition. The last run of its handshake"`
-	RequireVerified bool            `json:"requireVerified" doc:"Addition"`
-	Paused          bool            `json:"paused" doc:"Addition"`
-	Concurrency     *int            `json:"concurrency" doc:"Addition"`
-	Transport       string          `json:"transport" enum:"http,poll,listen" doc:"Addition"`
-	DisabledReason  string          `json:"disabledReason" doc:"Addition. Why it is disabled"`
-	FailingSince    *time.Time      `json:"failingSince" doc:"Addition. When a message was first given up without a success since"`
-	PublicOnly      bool            `json:"publicOnly" doc:"Addition. Made or moved by the application itself: its allowCidrs do not hold for it"`
-	Managed         bool            `json:"managed" doc:"Addition. Declared in the configuration file"`
+	Dialect         string           `json:"dialect" doc:"Addition"`
+	Profile         *string          `json:"profile" doc:"Addition. Id of the profile"`
+	Settings        settingsOut      `json:"settings"`
+	RetrySchedule   []float64        `json:"retrySchedule" doc:"Addition. null = the dialect's"`
+	TimeoutMs       *int             `json:"timeoutMs" doc:"Addition. null = the dialect's"`
+	Format          string           `json:"format" enum:"payload,original,cloudevents" doc:"Addition"`
+	Verification    verificationOut  `json:"verification" doc:"Addition. The last run of its handshake"`
+	RequireVerified bool             `json:"requireVerified" doc:"Addition"`
+	Paused          bool             `json:"paused" doc:"Addition"`
+	Concurrency     *int             `json:"concurrency" doc:"Addition"`
+	Transport       string           `json:"transport" enum:"http,poll,listen,longconn" doc:"Addition"`
+	Connections     []LongConnection `json:"connections" doc:"Addition. Of an endpoint whose transport is longconn: the connections that are open now, oldest first; else null"`
+	DisabledReason  string           `json:"disabledReason" doc:"Addition. Why it is disabled"`
+	FailingSince    *time.Time       `json:"failingSince" doc:"Addition. When a message was first given up without a success since"`
+	PublicOnly      bool             `json:"publicOnly" doc:"Addition. Made or moved by the application itself: its allowCidrs do not hold for it"`
+	Managed         bool             `json:"managed" doc:"Addition. Declared in the configuration file"`
 }
 
 func (h *Handler) showEndpoint(e hook.Endpoint) endpointOut {
@@ -104,6 +105,9 @@ func (h *Handler) showEndpoint(e hook.Endpoint) endpointOut {
 	}
 	if out.Verification.State == "" {
 		out.Verification.State = string(hook.VerificationNone)
+	}
+	if e.Transport == hook.TransportLongConn {
+		out.Connections = h.longConnections(e.ID)
 	}
 	if len(out.FilterTypes) == 0 {
 		out.FilterTypes = nil
@@ -132,6 +136,7 @@ const (
 	transportHTTP   = "http"
 	transportPoll   = "poll"
 	transportListen = "listen"
+	transportLong   = "longconn"
 )
 
 func showTransport(t hook.Transport) string {
@@ -140,6 +145,8 @@ func showTransport(t hook.Transport) string {
 		return transportPoll
 	case hook.TransportListen:
 		return transportListen
+	case hook.TransportLongConn:
+		return transportLong
 	}
 	return transportHTTP
 }

@@ -69,6 +69,7 @@ func (h *Handler) edit(ctx context.Context, app hook.Application, e *hook.Endpoi
 		if e.Transport == hook.TransportPoll && d.Name != standardDialect {
 			p.add("body.transport", "a polled endpoint gets nothing in the dialect %s: leave dialect out", d.Name)
 		}
+		h.fillLongConn(&p, e, d, merged)
 		if e.Transport == hook.TransportListen && d.Name != standardDialect {
 			p.add("body.transport", "an endpoint that is listened for gets the standard dialect only: leave dialect out")
 		}
@@ -150,6 +151,8 @@ func fillEndpoint(p *problems, e *hook.Endpoint, in EndpointFields, replace bool
 			e.Transport = hook.TransportPoll
 		case transportListen:
 			e.Transport = hook.TransportListen
+		case transportLong:
+			e.Transport = hook.TransportLongConn
 		default:
 			e.Transport = hook.TransportHTTP
 		}
@@ -349,11 +352,11 @@ func sameHost(a, b string) bool {
 
 // checkURL judges the address of an endpoint.
 func (h *Handler) checkURL(ctx context.Context, p *problems, app hook.Application, e *hook.Endpoint, httpsOnly bool) error {
-	if e.Transport == hook.TransportListen {
-		if e.URL != "" && e.URL != ListenURL {
-			p.add("body.url", "does not go with the transport listen: leave it out")
+	if own := map[hook.Transport]string{hook.TransportListen: ListenURL, hook.TransportLongConn: LongConnURL}[e.Transport]; own != "" {
+		if e.URL != "" && e.URL != own {
+			p.add("body.url", "does not go with the transport %s: leave it out", showTransport(e.Transport))
 		}
-		e.URL = ListenURL
+		e.URL = own
 		return nil
 	}
 	if e.URL == "" {

@@ -41,6 +41,7 @@ func operations(t testing.TB, s *server) []operation {
 		"POST /api/v1/app/{app_id}/source":                                     `{"dialect":"pandapon","settings":{"access_secret":"x"}}`,
 		"PUT /api/v1/app/{app_id}/source/{source_id}":                          `{"settings":{"access_secret":"x"}}`,
 		"POST /api/v1/app/{app_id}/source/{source_id}/rotate-door":             `{}`,
+		"POST /api/v1/app/{app_id}/source/{source_id}/produce":                 `{"eventType":"e","payload":{}}`,
 		"POST /api/v1/profile":                                                 `{"name":"x","dialect":"pandapon"}`,
 		"PUT /api/v1/profile/{profile_id}":                                     `{"name":"x"}`,
 		"POST /api/v1/token":                                                   `{"name":"x"}`,

@@ -27,10 +27,11 @@ type SourceFields struct {
 	Dialect     optional[string]     `json:"dialect,omitempty" maxLength:"64" doc:"The platform's protocol; needed without a profile"`
 	Profile     optional[string]     `json:"profile,omitempty" maxLength:"256" doc:"Id or uid of the profile whose settings it shares"`
 	Settings    optional[settingsIn] `json:"settings,omitempty"`
+	Transport   optional[string]     `json:"transport,omitempty" enum:"http,longconn" doc:"How its pushes come. http = the platform posts them to its URL; longconn = over Alipay's long connection, which this server opens, for the dialect alipay; its URL goes on to work. Default http"`
 	Door        optional[string]     `json:"door,omitempty" pattern:"^[A-Za-z0-9_-]{8,128}$" doc:"The last part of its URL, unique on the server; made of 128 random bits when missing. It is changed by rotate-door"`
 	VerifyUntil optional[time.Time]  `json:"verifyUntil,omitempty" doc:"Until then a POST that is no message of the platform is answered as its console's test wants; at most 7 days ahead"`
 	AllowFrom   optional[[]string]   `json:"allowFrom,omitempty" maxItems:"100" doc:"Networks that may push, as 203.0.113.0/24; null = any"`
-	Disabled    optional[bool]       `json:"disabled,omitempty" doc:"Answers 503, so that the platform repeats"`
+	Disabled    optional[bool]       `json:"disabled,omitempty" doc:"Answers 503, so that the platform repeats; one that dials out hangs up"`
 }
 
 type sourceIn struct{ SourceFields }
@@ -47,6 +48,8 @@ type sourceOut struct {
 	Dialect     string       `json:"dialect"`
 	Profile     *string      `json:"profile"`
 	Settings    settingsOut  `json:"settings"`
+	Transport   string       `json:"transport" enum:"http,longconn"`
+	Connection  *Connection  `json:"connection" doc:"How it stands with its platform; null unless its transport is longconn"`
 	Door        string       `json:"door"`
 	Path        string       `json:"path" example:"/in/2c5v9zqk7m4x1d8f0b6h3n5t7w"`
 	URL         string       `json:"url" doc:"What to enter at the platform; only the path when the server does not know its public address"`
@@ -62,7 +65,7 @@ type sourceOut struct {
 func (h *Handler) showSource(s hook.Source) sourceOut {
 	out := sourceOut{
 		ID: s.ID.String(), UID: pointer(s.UID), Name: s.Name, Dialect: s.Dialect, Profile: pointer(s.Profile.String()),
-		Settings: h.showSettings(s.Dialect, s.Settings), Door: s.Door, Path: doorPath + s.Door, URL: h.PublicURL + doorPath + s.Door,
+		Settings: h.showSettings(s.Dialect, s.Settings), Transport: showSourceTransport(s.Transport), Connection: h.showConnection(s), Door: s.Door, Path: doorPath + s.Door, URL: h.PublicURL + doorPath + s.Door,
 		OldDoors: []oldDoorOut{}, VerifyUntil: pointer(s.VerifyUntil), AllowFrom: s.AllowFrom, Disabled: s.Disabled, Managed: s.Managed,
 		CreatedAt: s.CreatedAt.UTC(), UpdatedAt: s.UpdatedAt.UTC(),
 	}
@@ -126,7 +129,7 @@ func (h *Handler) sources() {
 			return &output[sourceOut]{h.showSource(s)}, err
 		})
 	update := operation("source.update", http.MethodPut, one, "Replace a source")
-	update.Description = "uid, dialect, profile, settings and door that are missing stay as they are; other members get their defaults."
+	update.Description = "uid, dialect, profile, settings, transport and door that are missing stay as they are; other members get their defaults."
 	add(h, update, organisation, h.updateSource)
 	del := operation("source.delete", http.MethodDelete, one, "Delete a source")
 	del.DefaultStatus = http.StatusNoContent
@@ -139,6 +142,7 @@ func (h *Handler) sources() {
 	})
 	add(h, operation("source.rotate-door", http.MethodPost, one+"/rotate-door", "Give a source a new URL; the old one opens for a while"),
 		organisation, h.rotateDoor)
+	h.produceRoute(one)
 	within(h, h.explains, operation("source.refused", http.MethodGet, one+"/refused", "The last requests that were turned away, newest first, and why"), member, h.listRefused)
 }
 
@@ -256,8 +260,12 @@ func (h *Handler) fillSourceSettings(ctx context.Context, p *problems, s *hook.S
 	if in.Settings.Set {
 		s.Settings = h.change(p, name, s.Settings, in.Settings.Value, false)
 	}
-	h.checkSettings(p, d, shared.Settings.Merge(s.Settings), dialect.Receiving, false, nil)
-	return nil
+	merged, before := shared.Settings.Merge(s.Settings), len(*p)
+	h.checkSettings(p, d, merged, dialect.Receiving, false, nil)
+	if len(*p) > before {
+		return nil
+	}
+	return h.fillSourceTransport(ctx, p, s, in, merged)
 }
 
 // newDoor draws a door that nobody can guess.

@@ -2,12 +2,14 @@ package api
 
 import (
 	"context"
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/waypost/waypost/dialect"
+	"github.com/waypost/waypost/internal/diagnose"
 	"github.com/waypost/waypost/internal/hook"
 	"github.com/waypost/waypost/internal/store"
 )
@@ -103,7 +105,18 @@ func (t *teller) fact(code string, pairs ...string) factOut {
 	for i := 0; i+1 < len(pairs); i += 2 {
 		params[pairs[i]] = pairs[i+1]
 	}
-	return factOut{code, params, storyText(code, t.lang, params)}
+	return factOut{code, params, storyText(code, t.lang, t.spoken(params))}
+}
+
+// spoken are the parameters as a text says them: a reason, which is stored in English, in the language of the story.
+func (t *teller) spoken(params map[string]string) map[string]string {
+	reason := params["reason"]
+	if t.lang != chinese || reason == "" || reason == storyText("which.noReason", chinese, nil) {
+		return params
+	}
+	said := maps.Clone(params)
+	said["reason"] = diagnose.Chinese(reason)
+	return said
 }
 
 func (t *teller) change(setting, code string, pairs ...string) *changeOut {
@@ -134,6 +147,13 @@ func (t *teller) message(ctx context.Context) ([]factOut, error) {
 			return nil, err
 		}
 	}
+	from, err := t.sender(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if from != "" {
+		facts = append(facts, t.fact("message.from", "remote", from))
+	}
 	if m.EventID != "" {
 		facts = append(facts, t.fact("message.eventId", "eventId", m.EventID))
 	}
@@ -147,6 +167,18 @@ func (t *teller) message(ctx context.Context) ([]factOut, error) {
 		facts = append(facts, t.fact("message.expired"))
 	}
 	return facts, nil
+}
+
+// sender is the address that a received message came from, "" where it is not known, or not any more.
+func (t *teller) sender(ctx context.Context) (string, error) {
+	if t.m.Source == 0 || t.m.Expired {
+		return "", nil
+	}
+	m, err := t.h.Store.Message(ctx, t.m.App, t.m.ID.String(), true)
+	if err != nil || m.Raw == nil {
+		return "", err
+	}
+	return m.Raw.Remote, nil
 }
 
 // one tells of the endpoint that was asked for.
@@ -372,9 +404,9 @@ func (t *teller) standing(e *hook.Endpoint, d *hook.Delivery, last *hook.Attempt
 	case d.State == hook.Delivered:
 		return t.fact("state.delivered")
 	case d.State == hook.Failed && last != nil && (last.Verdict == hook.Refuse || last.Verdict == hook.Gone):
-		return t.fact("state.refused")
+		return t.fact("state.refused", "message", t.m.ID.String())
 	case d.State == hook.Failed:
-		return t.fact("state.exhausted", "attempts", strconv.Itoa(d.Attempts))
+		return t.fact("state.exhausted", "attempts", strconv.Itoa(d.Attempts), "message", t.m.ID.String())
 	case d.State == hook.Canceled:
 		return t.fact("state.canceled")
 	case e.Paused:
@@ -383,6 +415,8 @@ func (t *teller) standing(e *hook.Endpoint, d *hook.Delivery, last *hook.Attempt
 		return t.fact("next.unverified", "n", n)
 	case e.Transport == hook.TransportListen && !t.h.Listeners.Listening(e.ID):
 		return t.fact("next.unheard", "n", n)
+	case e.Transport == hook.TransportLongConn && len(t.h.longConnections(e.ID)) == 0:
+		return t.fact("next.unconnected", "n", n, "appId", e.Account)
 	case !d.NextAt.After(t.now):
 		return t.fact("next.due", "n", n, "at", at)
 	case p.Schedule != nil:
@@ -405,6 +439,8 @@ func (t *teller) mend(ctx context.Context, e *hook.Endpoint, d *hook.Delivery, l
 		return t.change("requireVerified", "change.verify", "endpoint", e.ID.String()), nil
 	case d.State == hook.Pending && e.Transport == hook.TransportListen && !t.h.Listeners.Listening(e.ID):
 		return t.change("", "change.listen", "app", t.m.App.String(), "endpoint", e.ID.String()), nil
+	case d.State == hook.Pending && e.Transport == hook.TransportLongConn && len(t.h.longConnections(e.ID)) == 0:
+		return t.change("", "change.connect", "appId", e.Account, "host", t.h.publicHost()), nil
 	case waits && e.ThrottleRate > 0:
 		return t.change("throttleRate", "change.throttle", "rate", strconv.Itoa(e.ThrottleRate)), nil
 	case waits && t.app.ThrottleRate > 0:
@@ -423,8 +459,12 @@ func (t *teller) afterFailure(ctx context.Context, e *hook.Endpoint, d *hook.Del
 	switch {
 	case last.Status == 0 && ranOut(last, p.Deadline):
 		return t.slower(ctx, e, p.Deadline)
+	case last.Status == 0 && last.Verdict == hook.Retry && e.Transport == hook.TransportLongConn:
+		return t.change("", "change.client"), nil
 	case last.Status == 0 && strings.Contains(last.Reason, "which endpoints may not reach"):
 		return t.change("url", "change.address"), nil
+	case last.Status == 0 && last.Verdict == hook.Retry && e.Transport == hook.TransportListen:
+		return t.change("", "change.forward"), nil
 	case last.Status == 0 && last.Verdict == hook.Retry:
 		return t.change("url", "change.unreachable", "url", last.URL), nil
 	case last.Status == http.StatusUnauthorized || last.Status == http.StatusForbidden:
@@ -433,9 +473,11 @@ func (t *teller) afterFailure(ctx context.Context, e *hook.Endpoint, d *hook.Del
 			setting = "secret"
 		}
 		return t.change(setting, "change.credentials", "status", status, "setting", setting), nil
-	case last.Status >= 300 && last.Status < 400:
+	case e.Transport == hook.TransportListen && (redirected(last) || notThere(last)):
+		return t.change("", "change.forwardPath", "status", status), nil
+	case redirected(last):
 		return t.change("url", "change.redirect", "status", status), nil
-	case last.Status == http.StatusNotFound || last.Status == http.StatusMethodNotAllowed || last.Status == http.StatusGone:
+	case notThere(last):
 		return t.change("url", "change.path", "status", status), nil
 	case last.Status == http.StatusTooManyRequests:
 		return t.change("throttleRate", "change.rate"), nil
@@ -443,6 +485,13 @@ func (t *teller) afterFailure(ctx context.Context, e *hook.Endpoint, d *hook.Del
 		return t.change("retrySchedule", "change.recover", "endpoint", e.ID.String()), nil
 	}
 	return t.change("", "change.receiver"), nil
+}
+
+func redirected(a *hook.Attempt) bool { return a.Status >= 300 && a.Status < 400 }
+
+// notThere says whether the path of the URL does not take what is sent.
+func notThere(a *hook.Attempt) bool {
+	return a.Status == http.StatusNotFound || a.Status == http.StatusMethodNotAllowed || a.Status == http.StatusGone
 }
 
 // ranOut says whether an attempt was cut off by its deadline, which may have been another then.

@@ -154,6 +154,10 @@ func TestWhatAnAttemptTells(t *testing.T) {
 		{"refused", nil, []hook.Attempt{{Status: 400, Verdict: hook.Refuse}}, hour, []string{"attempt.refused", "state.refused"}, "change.receiver", ""},
 		{"never sent", nil, []hook.Attempt{{Verdict: hook.Refuse, Reason: "the message cannot be signed"}}, hour, []string{"attempt.unsent", "state.refused"}, "change.receiver", ""},
 		{"gone", nil, []hook.Attempt{{Status: 410, Verdict: hook.Gone}}, hour, []string{"attempt.gone", "state.refused"}, "change.path", "url"},
+		{"404 behind a listener", object{"transport": "listen", "url": "listen:"}, []hook.Attempt{{Status: 404, Verdict: hook.Retry}}, nil,
+			[]string{"attempt.retry", "state.exhausted"}, "change.forwardPath", ""},
+		{"a redirect behind a listener", object{"transport": "listen", "url": "listen:"}, []hook.Attempt{{Status: 302, Verdict: hook.Retry}}, nil,
+			[]string{"attempt.retry", "state.exhausted"}, "change.forwardPath", ""},
 		{"by hand", nil, []hook.Attempt{{Status: 500, Verdict: hook.Retry, Trigger: hook.Manual}}, hour, []string{"attempt.retry", "next.due"}, "change.receiver", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -226,6 +230,9 @@ func TestTheStoryIsToldInChinese(t *testing.T) {
 	if !strings.Contains(text(zh), "第 1 次尝试") || strings.Contains(text(en), "次") || !strings.Contains(text(en), "Attempt 1 at ") {
 		t.Errorf("%s\n%s", text(en), text(zh))
 	}
+	if again := "waypost resend " + msg + " "; !strings.Contains(text(en), again) || !strings.Contains(text(zh), again) {
+		t.Errorf("what is given up does not say how it is sent again: %s\n%s", text(en), text(zh))
+	}
 	if a, b := codes(en.list("endpoints")[0].list("facts")), codes(zh.list("endpoints")[0].list("facts")); !slices.Equal(a, b) {
 		t.Errorf("other facts in Chinese: %v, %v", a, b)
 	}
@@ -267,11 +274,19 @@ func TestAReceivedMessageNamesItsSource(t *testing.T) {
 	}
 	appID := must(hook.ParseID[hook.ApplicationID](app[len("/api/v1/app/"):]))(t)
 	m := hook.Message{ID: hook.NewID[hook.MessageID](s.ids, s.now()), App: appID, Source: id, EventType: "ORDER_CREATE", Payload: []byte("{}"),
-		Unreadable: "it is not JSON", CreatedAt: s.now().UTC().Truncate(time.Millisecond)}
-	got := must(s.store.Accept(t.Context(), []hook.Accept{{Message: m}}))(t)
+		Unreadable: "it is not JSON", CreatedAt: s.now().UTC().Truncate(time.Millisecond), Raw: &hook.Raw{Method: "POST", Body: []byte("{}"), Remote: "203.0.113.7"}}
+	earlier := m
+	earlier.ID, earlier.Raw = hook.NewID[hook.MessageID](s.ids, s.now()), &hook.Raw{Method: "POST", Body: []byte("{}")}
+	got := must(s.store.Accept(t.Context(), []hook.Accept{{Message: m}, {Message: earlier}}))(t)
 	path := app + "/msg/" + got[0].Message.ID.String() + "/explain"
+	if o := s.get(app + "/msg/" + got[1].Message.ID.String() + "/explain").want(200); slices.Contains(codes(o.json().list("facts")), "message.from") {
+		t.Errorf("the sender is not known: %s", o.text)
+	}
 	o := s.get(path).want(200)
-	if !slices.Equal(codes(o.json().list("facts"))[:2], []string{"message.received", "message.unreadable"}) || !strings.Contains(o.text, "panda (pandapon)") || strings.Contains(o.text, "hunter2") {
+	if !strings.Contains(o.text, "sent from 203.0.113.7") {
+		t.Error(o.text)
+	}
+	if !slices.Equal(codes(o.json().list("facts"))[:3], []string{"message.received", "message.from", "message.unreadable"}) || !strings.Contains(o.text, "panda (pandapon)") || strings.Contains(o.text, "hunter2") {
 		t.Error(o.text)
 	}
 	s.remove(app + "/source/panda").want(204)

@@ -26,6 +26,10 @@ var storyTexts = map[string]dialect.Text{
 		En: "Accepted at {at} from the source {source}, which was deleted since, with the event type {eventType}.",
 		Zh: "{at} 由来源 {source} 接收（该来源之后已被删除），事件类型为 {eventType}。",
 	},
+	"message.from": {
+		En: "It was sent from {remote}.",
+		Zh: "发送方地址为 {remote}。",
+	},
 	"message.eventId": {
 		En: "Its sender calls it {eventId}.",
 		Zh: "发送方给它的编号是 {eventId}。",
@@ -101,8 +105,8 @@ var storyTexts = map[string]dialect.Text{
 		Zh: "{at}，{which}：{ms} 毫秒后应答 {status}，未被接受：{reason}。",
 	},
 	"attempt.silent": {
-		En: "{which} at {at}: no complete answer within {ms} ms: {reason}.",
-		Zh: "{at}，{which}：{ms} 毫秒内没有完整应答：{reason}。",
+		En: "{which} at {at}: no complete answer, ended after {ms} ms: {reason}.",
+		Zh: "{at}，{which}：没有得到完整应答，{ms} 毫秒后结束：{reason}。",
 	},
 	"attempt.unsent": {
 		En: "{which} at {at}: nothing was sent: {reason}.",
@@ -122,12 +126,12 @@ var storyTexts = map[string]dialect.Text{
 		Zh: "已送达，不再发送。",
 	},
 	"state.refused": {
-		En: "It is given up, because the receiver refused it for good.",
-		Zh: "已放弃：接收方明确拒收。",
+		En: "It is given up, because it was refused for good; once the cause is mended, waypost resend {message} sends it again.",
+		Zh: "已放弃：被明确拒收；原因排除后，可用 waypost resend {message} 重新发送。",
 	},
 	"state.exhausted": {
-		En: "It is given up: all {attempts} attempts of the schedule were made.",
-		Zh: "已放弃：重试计划中的 {attempts} 次尝试均已用完。",
+		En: "It is given up: all {attempts} attempts of the schedule were made; once the cause is mended, waypost resend {message} sends it again.",
+		Zh: "已放弃：重试计划中的 {attempts} 次尝试均已用完；原因排除后，可用 waypost resend {message} 重新发送。",
 	},
 	"state.canceled": {
 		En: "It is canceled: nothing is sent any more on schedule.",
@@ -158,6 +162,14 @@ var storyTexts = map[string]dialect.Text{
 		Zh: "第 {n} 次尝试在等待：目前没有人监听此端点。",
 	},
 
+	"next.unconnected": {
+		En: "Attempt {n} waits until the application {appId} has a long connection open.",
+		Zh: "第 {n} 次尝试在等待：应用 {appId} 目前没有长连接。",
+	},
+	"change.connect": {
+		En: "Start the client of the application {appId}: it registers at {host}/websocket/register.do and keeps the connection. What waits is sent at once. Refused tries are in the log of the server.",
+		Zh: "启动应用 {appId} 的长连接客户端：它在 {host}/websocket/register.do 注册并保持连接，等待中的消息会立即发送。被拒绝的连接见服务器日志。",
+	},
 	"change.listen": {
 		En: "Listen: waypost listen --app {app} --endpoint {endpoint} --forward http://127.0.0.1:3000/hook.",
 		Zh: "开始监听：waypost listen --app {app} --endpoint {endpoint} --forward http://127.0.0.1:3000/hook。",
@@ -230,9 +242,21 @@ var storyTexts = map[string]dialect.Text{
 		En: "The address is not one that endpoints may reach: set url to a public one, or let the organisation add it to the application's allowCidrs.",
 		Zh: "该地址不允许访问：请把 url 改成公网地址，或由组织把它加入应用的 allowCidrs。",
 	},
+	"change.client": {
+		En: "No setting here: the application's client ended the connection, or lost it, before it acknowledged. Its log at the time of the attempt says more.",
+		Zh: "无需修改这里的设置：应用的长连接客户端在确认之前断开了连接，请查看它在该时间的日志。",
+	},
 	"change.unreachable": {
 		En: "Nobody answers at {url}: start the receiver, mend its network or certificate, or set url to where it is.",
 		Zh: "{url} 没有应答：请启动接收方、修复网络或证书，或把 url 改成正确地址。",
+	},
+	"change.forward": {
+		En: "The service behind waypost listen does not answer: start it, or listen with --forward and the address where it is.",
+		Zh: "waypost listen 背后的服务没有应答：请启动它，或用 --forward 指定它所在的地址重新监听。",
+	},
+	"change.forwardPath": {
+		En: "The service behind waypost listen answered {status}: listen with --forward and the URL that takes POST requests; redirects are not followed.",
+		Zh: "waypost listen 背后的服务应答 {status}：请用 --forward 指定接受 POST 请求的地址重新监听；重定向不会被跟随。",
 	},
 	"change.recover": {
 		En: "Mend the receiver, then waypost recover --endpoint {endpoint} sends what was given up. A longer retrySchedule would have gone on trying.",

@@ -57,3 +57,22 @@ func TestParametersAreNotReadAsTexts(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// TestReasonsAreToldInTheLanguageOfTheStory keeps the parameters as they are stored: programs read them.
+func TestReasonsAreToldInTheLanguageOfTheStory(t *testing.T) {
+	t.Parallel()
+	for lang, want := range map[string]string{"en": "127.0.0.1:9 refused the connection", "zh": "127.0.0.1:9 拒绝连接"} {
+		teller := &teller{lang: lang}
+		f := teller.fact("attempt.unsent", "reason", "127.0.0.1:9 refused the connection")
+		if !strings.Contains(f.Text, want) || f.Params["reason"] != "127.0.0.1:9 refused the connection" {
+			t.Errorf("%s: %+v", lang, f)
+		}
+	}
+	zh := &teller{lang: chinese}
+	if f := zh.fact("attempt.unsent", "reason", "no room in the fridge"); !strings.Contains(f.Text, "原文：no room in the fridge") {
+		t.Errorf("a receiver's own words: %+v", f)
+	}
+	if f := zh.fact("attempt.unsent", "reason", zh.reason(" . ")); !strings.Contains(f.Text, "：原因未知。") {
+		t.Errorf("no reason: %+v", f)
+	}
+}

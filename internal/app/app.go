@@ -22,6 +22,7 @@ import (
 	"github.com/waypost/waypost/internal/engine"
 	"github.com/waypost/waypost/internal/hook"
 	"github.com/waypost/waypost/internal/ingest"
+	"github.com/waypost/waypost/internal/longconn"
 	"github.com/waypost/waypost/internal/store"
 	"github.com/waypost/waypost/internal/store/sqlite"
 )
@@ -38,7 +39,9 @@ type App struct {
 	reset    chan time.Duration // the clock was set by it; room for some
 	store    *sqlite.DB
 	engine   *engine.Engine
-	hearers  *api.Listeners // of endpoints whose messages go over connections opened to us
+	hearers  *api.Listeners   // of endpoints whose messages go over connections opened to us
+	platform *longconn.Server // of endpoints whose applications keep long connections to us
+	dialers  *dialers         // of sources that keep long connections to their platforms
 	door     *ingest.Door
 	api      *api.Handler
 	metrics  *metrics
@@ -156,10 +159,15 @@ func (a *App) start(ctx context.Context) error {
 	a.teardown.push("traces", a.tracer.stop)
 	a.hearers = api.NewListeners(a.heard)
 	a.teardown.push("listeners of endpoints", a.hearers.Close)
-	a.engine = a.newEngine(client)
 	if a.door, err = a.newDoor(); err != nil {
 		return err
 	}
+	a.platform = a.newPlatform()
+	a.teardown.push("long connections", a.platform.Close)
+	a.metrics.gauge("waypost_longconn_connections", "Long connections that applications have open to this server.", a.platform.Count)
+	a.engine = a.newEngine(client)
+	a.dialers = newDialers(a, client)
+	a.metrics.registry.MustRegister(a.dialers)
 	a.api = a.newAPI(client)
 	a.ready.Store(true)
 
@@ -181,6 +189,8 @@ func (a *App) start(ctx context.Context) error {
 	a.serve("admin", a.admin, a.adminMux(), nil)
 	proxies, _ := ParsePrefixes(o.TrustedProxies) // validated
 	a.serve("public", a.public, a.publicMux(), newCrowd(maxPerClient, min(maxClients, openFiles()/2), proxies, o.Log).changed)
+	a.dialers.start(ctx)
+	a.teardown.push("sources that dial out", a.dialers.stop)
 	a.announce()
 	return nil
 }
@@ -196,6 +206,10 @@ func (a *App) changed(c store.Change) {
 	if c.Config {
 		a.door.Forget()
 		a.api.Forget()
+		a.platform.Reconsider(c.Endpoint)
+		if c.Endpoint == 0 {
+			a.dialers.reconsider()
+		}
 	}
 	a.engine.Changed(c)
 }
@@ -232,7 +246,8 @@ func (a *App) newEngine(client *egress.Client) *engine.Engine {
 	return engine.New(engine.Options{
 		Store: a.store, Dialects: a.dialects, Egress: client, IDs: a.ids, SeedKey: hook.NewSecret(string(a.store.Seed())), Clock: a.clock, Log: a.o.Log,
 		Observe: a.metrics.attempted, Broken: a.giveUp, Workers: a.o.Workers,
-		Senders: map[string]engine.Sender{api.ListenScheme: a.sendToListener}, Listening: a.hearers.Listening,
+		Senders:   map[string]engine.Sender{api.ListenScheme: a.sendToListener, longconn.Scheme: a.sendLongConn},
+		Connected: connected(), Listening: a.listening,
 		KeepMessages: max(a.o.Retention, 0), KeepPayloads: a.o.PayloadRetention,
 		SweepEvery: a.o.Faults.SweepEvery, Faults: a.o.Faults.Engine, Trace: a.tracer.attempts(),
 	})
@@ -261,7 +276,7 @@ func (a *App) newDoor() (*ingest.Door, error) {
 func (a *App) newAPI(client *egress.Client) *api.Handler {
 	return api.New(api.Options{
 		Store: a.inlet(), Dialects: a.dialects, IDs: a.ids, Now: a.clock.Now, Steady: a.clock.Steady, PublicURL: a.o.PublicURL, Dev: a.o.Dev, MaxBody: a.o.MaxBody, Log: a.o.Log,
-		Accepting: a.accepting, Listeners: a.hearers, OperationalAllow: a.o.OperationalAllow, MainKey: a.rotation.now, RotateMainKey: a.rotation.begin,
+		Accepting: a.accepting, Listeners: a.hearers, LongConnections: a.connections, CheckLongConn: checkLongConn(), Outgoing: a.dialers.outgoing(), OperationalAllow: a.o.OperationalAllow, MainKey: a.rotation.now, RotateMainKey: a.rotation.begin,
 		CheckURL: func(ctx context.Context, url string, allow []string) error {
 			prefixes, err := ParsePrefixes(allow)
 			if err != nil {
@@ -328,6 +343,7 @@ func (a *App) serve(name string, l net.Listener, h http.Handler, connState func(
 func (a *App) publicMux() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle(ingest.Path, a.tracer.incoming(a.door))
+	a.platform.Mount(mux)
 	return mux
 }
 

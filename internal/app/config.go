@@ -86,6 +86,7 @@ type DeclaredSource struct {
 	Dialect     string        `yaml:"dialect"`
 	Profile     string        `yaml:"profile"`
 	Settings    settingValues `yaml:"settings"`
+	Transport   string        `yaml:"transport"`
 	Door        string        `yaml:"door"`
 	AllowFrom   []string      `yaml:"allow_from"`
 	VerifyUntil time.Time     `yaml:"verify_until"`

@@ -117,6 +117,7 @@ func (d declarer) application(p DeclaredApplication) error {
 func (d declarer) source(name thing, path string, s DeclaredSource) error {
 	body := map[string]any{
 		"uid": s.UID, "name": or(s.Name, s.UID), "settings": given(s.Settings), "allowFrom": null(s.AllowFrom), "disabled": s.Disabled,
+		"transport": or(s.Transport, "http"),
 	}
 	if s.Dialect != "" {
 		body["dialect"] = s.Dialect
@@ -167,7 +168,7 @@ func (e DeclaredEndpoint) body() map[string]any {
 		"requireVerified": e.RequireVerified, "throttleRate": positive(e.ThrottleRate), "concurrency": positive(e.Concurrency),
 		"timeoutMs": positive(int(time.Duration(e.Timeout).Milliseconds())), "format": or(string(e.Format), "payload"), "retrySchedule": nil,
 	}
-	if e.URL != "" || e.Transport != "poll" {
+	if e.URL != "" || e.Transport == "" || e.Transport == "http" { // the other transports need none
 		b["url"] = e.URL
 	}
 	if e.Dialect != "" {

@@ -159,6 +159,7 @@ func (x *exporter) sources(path, parent string) ([]any, error) {
 		remnant
 		Dialect, Profile string
 		Settings         map[string]any
+		Transport        string
 		Door             string
 		OldDoors         []any
 		VerifyUntil      time.Time
@@ -171,6 +172,9 @@ func (x *exporter) sources(path, parent string) ([]any, error) {
 		o.add("uid", uid)
 		o.name(s.Name, uid)
 		x.protocol(&o, s.Dialect, s.Profile, "")
+		if s.Transport != "http" {
+			o.some("transport", s.Transport)
+		}
 		o.add("door", s.Door)
 		o.some("settings", x.settings(name, s.Settings))
 		o.some("allow_from", s.AllowFrom)
@@ -208,7 +212,9 @@ func (x *exporter) endpoints(path, parent string) ([]any, error) {
 		}
 		o := mapping{}
 		o.add("uid", uid)
-		o.some("url", e.URL)
+		if e.URL != e.Transport+":" { // which stands for the connections of such an endpoint
+			o.some("url", e.URL)
+		}
 		if e.Transport != "http" {
 			o.some("transport", e.Transport)
 		}

@@ -12,6 +12,7 @@ import (
 	"github.com/waypost/waypost/internal/engine"
 	"github.com/waypost/waypost/internal/hook"
 	"github.com/waypost/waypost/internal/ingest"
+	"github.com/waypost/waypost/internal/longconn"
 	"github.com/waypost/waypost/internal/store"
 )
 
@@ -25,6 +26,7 @@ type metrics struct {
 	attempts   *prometheus.CounterVec   // by dialect and verdict
 	attemptDur *prometheus.HistogramVec // by dialect
 	clockJumps prometheus.Counter
+	longConns  *prometheus.CounterVec // by event and result
 }
 
 var seconds = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}
@@ -52,6 +54,10 @@ func newMetrics(st store.Store, version string, idsAhead func() time.Duration) *
 	m.clockJumps = prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "waypost_clock_jumps_total", Help: "How often the system clock was found to have been set by two seconds or more.",
 	})
+	m.longConns = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "waypost_longconn_events_total", Help: "What happened at the server of long connections, by event and what became of it.",
+	}, []string{"event", "result"})
+	m.registry.MustRegister(m.longConns)
 	ahead := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "waypost_ids_ahead_seconds", Help: "How far the times in new ids are ahead of the clock, which was ahead itself before.",
 	}, func() float64 { return idsAhead().Seconds() })
@@ -70,6 +76,15 @@ func (m *metrics) pushed(o ingest.Observation) {
 	if o.Stored > 0 {
 		m.storeTime.Observe(o.Stored.Seconds())
 	}
+}
+
+func (m *metrics) longConn(e longconn.ServerEvent) {
+	m.longConns.WithLabelValues(e.Kind, e.Result).Inc()
+}
+
+// gauge shows a present number.
+func (m *metrics) gauge(name, help string, now func() int) {
+	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 { return float64(now()) }))
 }
 
 func (m *metrics) attempted(e engine.Event) {

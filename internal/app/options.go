@@ -43,6 +43,7 @@ type Options struct {
 	LowWater         int64         // free bytes on the disk below which new messages are refused; default 256 MiB
 	StopTimeout      time.Duration // how long a stop waits for what is in flight; default 20 s
 	Workers          int           // attempts under way at once; default 256
+	MaxLongConns     int           // long connections at most, in all; default 20000
 	Node             int           // 0 to 1023, part of the ids; default 0
 	// OperationalAllow are private networks that operational webhooks may reach, as addresses or CIDRs; default none.
 	OperationalAllow []string
@@ -157,6 +158,9 @@ func (o Options) Validate() error {
 	}
 	if o.Node < 0 || o.Node > 1023 {
 		bad("node", "must be 0 to 1023")
+	}
+	if o.MaxLongConns < 0 || o.MaxLongConns > 1_000_000 {
+		bad("max-longconns", "must be 1 to 1000000")
 	}
 	if o.Workers < 0 || o.Workers > 100_000 {
 		bad("workers", "must be 1 to 100000")

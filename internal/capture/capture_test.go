@@ -51,6 +51,8 @@ func TestRefusesWhatIsNoRequestAndSaysWhatToDo(t *testing.T) {
 		"the fields of a multipart": {`{"log":{"entries":[{"request":{"method":"POST","url":"/","headers":[],"postData":{"mimeType":"multipart/form-data; boundary=x","params":[{"name":"a","value":"b"}]}}}]}}`, "capture raw HTTP"},
 
 		"curl alone":                    {"curl", "names no URL"},
+		"two curls":                     {"curl http://x/ -d a; curl http://y/ -d b", "two commands"},
+		"curl and then curl":            {"curl http://x/ -d a && curl http://y/ -d b", "two commands"},
 		"curl with a file":              {"curl http://x/ --data-binary @body.json", "takes what it sends from a file"},
 		"curl with a file, attached":    {"curl http://x/ -d@body.json", "takes what it sends from a file"},
 		"curl with a file, urlencode":   {"curl http://x/ --data-urlencode a@body.json", "takes what it sends from a file"},
@@ -145,6 +147,7 @@ func TestReadsTheSameRequestFromEveryForm(t *testing.T) {
 	// The prompt's: quotes and what stands before them by backslash, and everything that the prompt reads by caret.
 	program := strings.NewReplacer(`\\`, `\\`, `\"`, `\\\"`, `"`, `\"`).Replace(body)
 	caret := `^"` + strings.NewReplacer(`"`, `^"`, "^", "^^", "&", "^&", "%", "^%", `\`, `^\`, "!", "^!").Replace(program) + `^"`
+	doubled := `"` + strings.ReplaceAll(strings.ReplaceAll(body, `\"`, `\\"`), `"`, `""`) + `"`
 	power := `"` + strings.NewReplacer("`", "``", `"`, "`\"", "$", "`$", "名", "$([char]0x540d)").Replace(body) + `"`
 	single := "'" + strings.ReplaceAll(body, "'", "''") + "'"
 	har := `{"log":{"entries":[{"request":{"method":"GET","url":"http://h/"}},{"request":{"method":"POST","url":"http://h/in/d?a=1&b=%2F#f",
@@ -169,6 +172,7 @@ func TestReadsTheSameRequestFromEveryForm(t *testing.T) {
 		"curl, attached":  {"curl -XPOST -H'X-Sign: abc==' --json " + posix + " -o/dev/null 'http://h/in/d?a=1&b=%2F'", Curl, Choice{}},
 		"curl, lost ends": {"curl 'http://h/in/d?a=1&b=%2F'\n  -H 'X-Sign: abc=='\n -H 'Content-Type: application/json' \\ \n --data-raw " + posix + "\n", Curl, Choice{}},
 		"prompt":          {"curl ^\"http://h/in/d?a=1^&b=^%^2F^\" ^\r\n  -H ^\"X-Sign: abc==^\" ^\r\n  -H ^\"Content-Type: application/json^\" ^\r\n  --data-raw " + caret, Cmd, Choice{}},
+		"prompt, doubled": {"curl \"http://h/in/d?a=1&b=%2F\" --compressed -H \"X-Sign: abc==\" -H \"Content-Type: application/json\" --data-raw " + doubled, Cmd, Choice{}},
 		"curl.exe":        {"PS C:\\> curl.exe 'http://h/in/d?a=1&b=%2F' `\n -H 'X-Sign: abc==' `\n -H \"Content-Type: application/json\" `\n --data-raw " + single, PowerShell, Choice{}},
 		"PowerShell": {"$session = New-Object Microsoft.PowerShell.Commands.WebRequestSession\n$session.UserAgent = \"x\"\n" +
 			"Invoke-WebRequest -UseBasicParsing -Uri \"http://h/in/d?a=1&b=%2F\" `\n-Method \"POST\" `\n-WebSession $session `\n" +

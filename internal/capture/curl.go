@@ -27,10 +27,16 @@ func detectCommand(text string) (Format, bool) {
 		return PowerShell, true
 	case first == "curl.exe" && strings.Contains(text, "'"):
 		return PowerShell, true
-	case first == "curl.exe":
+	case first == "curl.exe" || doubledQuotes(text):
 		return Cmd, true
 	}
 	return Curl, true
+}
+
+// doubledQuotes says whether the quotes of a JSON text are written twice, as older browsers write them for the Windows
+// prompt. To other shells that would be JSON without its quotes.
+func doubledQuotes(text string) bool {
+	return strings.Contains(text, ` "{""`) || strings.Contains(text, ` "[{""`)
 }
 
 // lineEnds says whether a line of a text ends with a sign.

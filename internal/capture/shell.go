@@ -68,12 +68,10 @@ func posixWords(text string) ([]string, error) {
 				return nil, errFile
 			}
 			s.redirected()
-			s.end()
-			return s.words, nil
+			return s.last()
 		case '&':
 			if strings.HasPrefix(text[s.at:], "&") {
-				s.end()
-				return s.words, nil
+				return s.last()
 			}
 			return nil, errAmpersand
 		case '\\':
@@ -105,6 +103,17 @@ func posixWords(text string) ([]string, error) {
 		}
 	}
 	s.end()
+	return s.words, nil
+}
+
+var errTwo = errors.New("there are two commands: give the one that is to be checked")
+
+// last ends the command at a sign of the shell. What stands behind it is of no interest, unless it is a request too.
+func (s *splitter) last() ([]string, error) {
+	s.end()
+	if rest := strings.TrimLeft(s.text[s.at:], "&|; \t\r\n"); rest == "curl" || strings.HasPrefix(rest, "curl ") {
+		return nil, errTwo
+	}
 	return s.words, nil
 }
 

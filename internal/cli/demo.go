@@ -36,7 +36,8 @@ func demoCommand(s Streams) *cobra.Command {
 		Short: "Everything at once, with no set-up: server, platforms, a receiver that fails now and then",
 		Long: `Start a server on a temporary store, four simulated platforms that push every event of their
 documentation into it, and the sending side that pushes the same events as each of the four platforms to a
-receiver that verifies, fails, times out and refuses now and then. Times are compressed. With --once it ends
+receiver that verifies, fails, times out and refuses now and then; and Alipay's long connection, both ends of it.
+Times are compressed. With --once it ends
 by itself within half a minute with a table and a verdict, and with 0 only if nothing was lost and nothing forged
 got in; without, it goes on until Ctrl-C.`,
 		Args: noArgs,

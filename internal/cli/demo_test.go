@@ -17,6 +17,9 @@ func TestDemoOnceEndsWithAVerdict(t *testing.T) {
 			}
 		}
 	}
+	if !hasRow(out, "alipay", directionLong) {
+		t.Errorf("no row for the long connection in\n%s", out)
+	}
 }
 
 func hasRow(out, platform, direction string) bool {

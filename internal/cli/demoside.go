@@ -16,7 +16,7 @@ import (
 type demoSide struct {
 	*demo
 	platform  string
-	direction string // receive: the platform pushes to us; send: we are the platform
+	direction string // receive: the platform pushes to us; send: we are the platform; longconn: both, over a long connection
 	dialect   *dialect.Dialect
 	sending   dialect.Settings // the platform's half of the keys
 	receiving dialect.Settings // the receiver's half
@@ -35,6 +35,7 @@ type demoNumbers struct{ sent, acknowledged, duplicates, refused, delivered, ret
 const (
 	directionReceive = "receive"
 	directionSend    = "send"
+	directionLong    = "longconn"
 )
 
 // setUp makes what the demo needs through the API, as a user would.
@@ -66,6 +67,34 @@ func (d *demo) setUp(ctx context.Context) error {
 			d.sides = append(d.sides, side)
 		}
 	}
+	return d.setUpLongConn(ctx)
+}
+
+// setUpLongConn has the server be both ends of Alipay's long connection: an endpoint that is reached over connections, and a
+// source that opens one.
+func (d *demo) setUpLongConn(ctx context.Context) error {
+	side := &demoSide{demo: d, platform: "alipay", direction: directionLong, dialect: d.dialects["alipay"], target: "partner-alipay"}
+	var err error
+	if side.sending, side.receiving, err = simulate.Keys(side.dialect); err != nil {
+		return err
+	}
+	side.receiving["longconn_server"] = []string{"http://" + d.server.PublicAddr()}
+	for _, step := range []struct {
+		path string
+		in   map[string]any
+	}{
+		{"/app", map[string]any{"uid": side.target, "name": "A partner on alipay"}},
+		{"/app/" + side.target + "/endpoint", map[string]any{
+			"uid": "connection", "dialect": "alipay", "transport": "longconn", "settings": side.sending,
+			"retrySchedule": compress(side.dialect.Policy(side.sending).Schedule),
+		}},
+		{"/app/services/source", map[string]any{"uid": "alipay-longconn", "dialect": "alipay", "transport": "longconn", "settings": side.receiving}},
+	} {
+		if err := d.make(ctx, step.path, step.in, nil); err != nil {
+			return fmt.Errorf("alipay, long connection: %w", err)
+		}
+	}
+	d.sides = append(d.sides, side)
 	return nil
 }
 
@@ -186,7 +215,11 @@ func (s *demoSide) publish(ctx context.Context, events []dialect.Example, keys [
 		}
 		s.mu.Unlock()
 	}
-	s.say(s.platform, "published %d events to the developer’s callback", len(events))
+	to := "to the developer’s callback"
+	if s.direction == directionLong {
+		to = "over a long connection, which the server has with itself"
+	}
+	s.say(s.platform, "published %d events %s", len(events), to)
 	return ctx.Err()
 }
 

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -123,16 +124,16 @@ func (e *explanation) print(s Streams, text json.RawMessage) error {
 		fmt.Fprintf(&b, "  %s\n", printable(f.Text))
 	}
 	for _, ep := range st.Endpoints {
-		fmt.Fprintf(&b, "\n%s  %s  %s\n", orID(ep.UID, ep.EndpointID), printable(ep.URL), ep.State)
+		fmt.Fprintf(&b, "\n%s  %s  %s\n", orID(ep.UID, ep.EndpointID), printable(ep.URL), cmp.Or(words.states[ep.State], ep.State))
 		for _, f := range ep.Facts {
 			fmt.Fprintf(&b, "  %s\n", printable(f.Text))
 		}
 		if c := ep.Change; c != nil {
 			setting := ""
 			if c.Setting != "" {
-				setting = " [" + c.Setting + "]"
+				setting = "[" + c.Setting + "] "
 			}
-			fmt.Fprintf(&b, "  %s%s %s\n", words.change, setting, printable(c.Text))
+			fmt.Fprintf(&b, "  %s%s%s\n", words.change, setting, printable(c.Text))
 		}
 	}
 	if !st.Complete {
@@ -142,8 +143,13 @@ func (e *explanation) print(s Streams, text json.RawMessage) error {
 	return err
 }
 
-// explainWords are what stands around the server's sentences.
-var explainWords = map[string]struct{ change, more string }{
-	"en": {"→ To change it:", "There are more endpoints: --endpoint asks for one."},
-	"zh": {"→ 建议：", "还有更多端点：可用 --endpoint 指定。"},
+// explainWords are what stands around the server's sentences. A state without a word stands as the API says it.
+var explainWords = map[string]struct {
+	change, more string
+	states       map[string]string
+}{
+	"en": {"→ To change it: ", "There are more endpoints: --endpoint asks for one.", nil},
+	"zh": {"→ 建议：", "还有更多端点：可用 --endpoint 指定。", map[string]string{
+		"none": "无投递", "pending": "待投递", "delivered": "已送达", "failed": "已失败", "canceled": "已取消",
+	}},
 }

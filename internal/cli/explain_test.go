@@ -70,7 +70,7 @@ func TestExplainTellsWhatBecameOfAMessage(t *testing.T) {
 	}
 	env["LANG"] = "zh_CN.UTF-8"
 	if code, out, errs := command(t, "", env, "explain", "order-1", "--app", "shop", "--endpoint", "slow"); code != 0 ||
-		!strings.Contains(out, "第 1 次尝试") || strings.Contains(out, "nosy") {
+		!strings.Contains(out, "第 1 次尝试") || !strings.Contains(out, "  待投递\n") || !strings.Contains(out, "→ 建议：[timeoutMs] ") || strings.Contains(out, "nosy") {
 		t.Errorf("in Chinese: %d\n%s%s", code, out, errs)
 	}
 	if code, out, errs := command(t, "", env, "explain", m.ID, "--lang", "en", "--json"); code != 0 || !json.Valid([]byte(out)) || !strings.Contains(out, `"change.timeout"`) {

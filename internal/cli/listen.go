@@ -117,7 +117,10 @@ func localClient(allowRemote bool) *http.Client {
 // prepare finds the endpoint, or makes it.
 func (l *listening) prepare(ctx context.Context) (path string, err error) {
 	path = "/app/" + url.PathEscape(l.app) + "/endpoint/" + url.PathEscape(l.endpoint)
-	var e struct{ Transport string }
+	var e struct {
+		Transport   string
+		FilterTypes []string
+	}
 	err = l.c.call(ctx, http.MethodGet, path, nil, &e)
 	var said *refusal
 	switch {
@@ -134,6 +137,7 @@ func (l *listening) prepare(ctx context.Context) (path string, err error) {
 	case len(l.eventTypes) > 0:
 		return path, l.c.call(ctx, http.MethodPatch, path, map[string]any{"filterTypes": l.eventTypes}, nil)
 	}
+	l.eventTypes = e.FilterTypes
 	return path, nil
 }
 
@@ -183,7 +187,11 @@ func (l *listening) once(ctx context.Context, path string, again bool) (begun bo
 	if again {
 		fmt.Fprintln(l.s.Err, "the server answers again")
 	} else {
-		fmt.Fprintf(l.s.Err, "listening for %s of %s; Ctrl-C ends it\n", l.endpoint, l.app)
+		only := ""
+		if len(l.eventTypes) > 0 {
+			only = ", only " + strings.Join(l.eventTypes, ", ")
+		}
+		fmt.Fprintf(l.s.Err, "listening for %s of %s%s; Ctrl-C ends it\n", l.endpoint, l.app, only)
 	}
 	return true, link.serve(ctx)
 }

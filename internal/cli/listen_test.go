@@ -373,6 +373,20 @@ func TestListenersOfOneEndpointShare(t *testing.T) {
 	}
 }
 
+func TestAListenerSaysWhatItIsLimitedTo(t *testing.T) {
+	t.Parallel()
+	_, c, env := serving(t, t.TempDir())
+	listenable(t, c)
+	service := newLocal(t)
+	for _, types := range [][]string{{"--event-type", "order.paid,order.sent"}, nil} { // the second run keeps what the first one set
+		_, errs, stop := background(t, env, append([]string{"listen", "--app", "shop", "--forward", service.URL + "/hook"}, types...)...)
+		eventually(t, "listening", func() bool {
+			return strings.Contains(errs.String(), "listening for listen of shop, only order.paid, order.sent;")
+		})
+		stop()
+	}
+}
+
 func TestAnObserverGetsCopies(t *testing.T) {
 	t.Parallel()
 	_, c, env := serving(t, t.TempDir())

@@ -128,6 +128,8 @@ applications:
     retry_schedule: []
   - uid: pull
     transport: poll
+  - uid: laptop
+    transport: listen
 `
 
 func TestApplyRefusesAndSaysWhatToDo(t *testing.T) {
@@ -181,18 +183,18 @@ func TestApplyIsIdempotentAndPrunesWhatItMade(t *testing.T) {
 	s.call(http.MethodPost, "/app", map[string]any{"uid": "by-hand", "name": "x"})
 
 	out, _ := s.run(0, organisationFile, "apply", "-", "--dry-run")
-	if !strings.Contains(out, "create application erp, endpoint pull\n") || !strings.Contains(out, "8 would be created") {
+	if !strings.Contains(out, "create application erp, endpoint pull\n") || !strings.Contains(out, "9 would be created") {
 		t.Errorf("the plan: %s", out)
 	}
 	if list := s.call(http.MethodGet, "/profile", nil)["data"].([]any); len(list) != 0 {
 		t.Errorf("a dry run wrote %v", list)
 	}
-	if out, _ = s.run(0, organisationFile, "apply", "-"); !strings.HasSuffix(out, "8 created, 0 changed, 0 as declared, 0 deleted\n") {
+	if out, _ = s.run(0, organisationFile, "apply", "-"); !strings.HasSuffix(out, "9 created, 0 changed, 0 as declared, 0 deleted\n") {
 		t.Errorf("first: %s", out)
 	}
 	for _, again := range [][]string{{"apply", "-", "--dry-run", "--prune"}, {"apply", "-", "--prune"}, {"apply", "-"}} {
 		out, _ := s.run(0, organisationFile, again...)
-		if strings.Contains(out, "panda-secret") || !strings.Contains(out, " 8 as declared") || regexp.MustCompile(`(?m)^(change|create|delete)`).MatchString(out) {
+		if strings.Contains(out, "panda-secret") || !strings.Contains(out, " 9 as declared") || regexp.MustCompile(`(?m)^(change|create|delete)`).MatchString(out) {
 			t.Errorf("%v: %s", again, out)
 		}
 	}
@@ -225,10 +227,10 @@ func TestApplyIsIdempotentAndPrunesWhatItMade(t *testing.T) {
 	}
 
 	less := "profiles:\n- uid: other\n  dialect: pandapon\n  settings: {access_secret: x1234567}\napplications:\n- uid: erp\n  name: ERP\n"
-	if out, _ := s.run(0, less, "apply", "-", "--prune", "--dry-run"); strings.Count(out, "delete ") != 7 {
+	if out, _ := s.run(0, less, "apply", "-", "--prune", "--dry-run"); strings.Count(out, "delete ") != 8 {
 		t.Errorf("the plan: %s", out)
 	}
-	if out, _ := s.run(0, less, "apply", "-", "--prune"); !strings.HasSuffix(out, "7 deleted\n") || strings.Contains(out, "by-hand") {
+	if out, _ := s.run(0, less, "apply", "-", "--prune"); !strings.HasSuffix(out, "8 deleted\n") || strings.Contains(out, "by-hand") {
 		t.Errorf("pruned: %s", out)
 	}
 	if out, _ := s.run(0, "applications: []", "apply", "-", "--prune"); !strings.HasSuffix(out, "2 deleted\n") {

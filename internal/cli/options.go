@@ -46,6 +46,7 @@ func (f *serverFlags) register(fs *pflag.FlagSet) {
 	fs.Var(size{&f.LowWater}, "low-water", "free disk space below which new messages are refused")
 	fs.Var(span{&f.StopTimeout}, "stop-timeout", "how long a stop waits for what is in flight")
 	fs.IntVar(&f.Workers, "workers", 256, "deliveries under way at once")
+	fs.IntVar(&f.MaxLongConns, "max-longconns", 20000, "long connections that applications may have open to this server, in all")
 	fs.IntVar(&f.Node, "node", 0, "number of this node, 0 to 1023; part of the ids")
 	fs.StringSliceVar(&f.OperationalAllow, "operational-allow", nil, "private address or `CIDR` that operational webhooks may reach; may be repeated")
 	fs.StringVar(&f.EgressCA, "egress-ca", "", "`FILE` with further root certificates for endpoints")

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -32,12 +33,16 @@ type simulateFlags struct {
 	probe, check  string
 	junit         string
 	asJSON, quiet bool
+
+	longConn bool
+	at       string
+	wait     time.Duration
 }
 
 func simulateCommand(s Streams) *cobra.Command {
 	var f simulateFlags
 	cmd := &cobra.Command{
-		Use:   "simulate DIALECT --to URL [--set NAME=VALUE]… | simulate --scenario FILE",
+		Use:   "simulate DIALECT --to URL [--set NAME=VALUE]… | simulate alipay --longconn | simulate --scenario FILE",
 		Short: "Be a platform towards any receiver and say what it does wrong",
 		Long: `Push a platform's events to a receiver, signed as the platform signs them, with its deadline, its rule
 of what an acknowledgement is and its retry schedule (--speed makes the waits shorter). Each event of the
@@ -45,9 +50,12 @@ platform's documentation is sent once; --count sends more. --habit does what pla
 bad days, one check each: ` + strings.Join(simulate.HabitNames(), ", ") + `; or all.
 Without keys (--set) a set of test keys is made and the receiver's half of it is printed before anything
 is sent. The table at the end says what the receiver did right, what wrong, and how to mend it.
+With --longconn it is the server of Alipay's long connection: a program connects to --at, gets the messages
+over the connection and is judged by its acknowledgements.
 Ends with 0 when the receiver did everything right, with 3 when not, with 1 when nothing could be tried.`,
 		Example: `  waypost simulate douyin --to http://localhost:8070/in/coupons --set client_key=aw1 --set client_secret=env:SECRET
   waypost simulate alipay --to http://localhost:9000/notify --handshake --habit all --speed 1000 --lang zh
+  waypost simulate alipay --longconn --at 127.0.0.1:8090 --habit duplicates,forged,reconnect
   waypost simulate --scenario contract.yaml --junit report.xml`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 && f.scenario != "" {
@@ -77,7 +85,7 @@ Ends with 0 when the receiver did everything right, with 3 when not, with 1 when
 	fs.BoolVar(&o.Disorder, "disorder", false, "begin the messages in another order")
 	fs.BoolVar(&o.Handshake, "handshake", false, "do the console's verification step first")
 	fs.StringSliceVar(&o.Habits, "habit", nil, "bad `HABIT` to try, or all; may be repeated")
-	fs.StringVar(&o.Lang, "lang", simulate.English, "language of the verdict: "+strings.Join(simulate.Languages(), " or "))
+	fs.StringVar(&o.Lang, "lang", "", "language of the verdict, "+strings.Join(simulate.Languages(), " or ")+"; default by LC_ALL, LC_MESSAGES or LANG")
 	fs.StringSliceVar(&o.Ignore, "expect-finding", nil, "`CODE` of a finding that is known and does not fail the run")
 	fs.StringArrayVar(&f.events, "event", nil, "event `TYPE` to send; may be repeated; default all of the documentation")
 	fs.StringVar(&f.file, "file", "", "payload `FILE` (JSON) for the one --event that is given")
@@ -85,6 +93,9 @@ Ends with 0 when the receiver did everything right, with 3 when not, with 1 when
 	fs.StringVar(&f.probe, "probe", "", "`URL` that says how many messages the receiver has processed: finds double processing")
 	fs.StringVar(&f.check, "check-command", "", "`COMMAND` of the shell that ends with 0 when each message was processed once; WAYPOST_MESSAGES is their number")
 	fs.StringVar(&f.scenario, "scenario", "", "scenario `FILE` (YAML); flags win over it")
+	fs.BoolVar(&f.longConn, "longconn", false, "be the server of Alipay's long connection, to which the receiver connects, instead of pushing to --to")
+	fs.StringVar(&f.at, "at", "127.0.0.1:8090", "`ADDRESS` of that server")
+	fs.DurationVar(&f.wait, "wait", 5*time.Minute, "how long it waits for the receiver to connect")
 	fs.StringVar(&f.junit, "junit", "", "write the checks as JUnit XML to `FILE`")
 	fs.BoolVar(&f.asJSON, "json", false, "print the report as JSON")
 	fs.BoolVar(&f.quiet, "quiet", false, "print the table only")
@@ -102,8 +113,15 @@ func (f *simulateFlags) resolve(cmd *cobra.Command, s Streams) error {
 		}
 	}
 	o := &f.o
+	if o.Lang == "" {
+		o.Lang = ownLanguage(s.Env)
+	}
 	switch {
-	case o.To == "":
+	case f.longConn && (o.To != "" || f.name != "alipay" || o.Handshake):
+		return misused("--longconn is of the dialect alipay, and has neither --to nor --handshake: the receiver connects to --at")
+	case f.longConn && f.wait <= 0:
+		return misused("--wait must be above 0")
+	case o.To == "" && !f.longConn:
 		return misused("--to URL is needed: whom to push to")
 	case o.Speed <= 0 || o.Rate < 0 || o.Count < 0 || o.Parallel < 1 || o.Duplicates < 0 || o.Forge < 0:
 		return misused("--speed must be above 0, --parallel at least 1, and --rate, --count, --duplicates and --forge not negative")
@@ -144,6 +162,13 @@ func (f *simulateFlags) run(cmd *cobra.Command, s Streams) error {
 		}
 		o.Probe = simulate.URLProbe(o.Client, f.probe, o.Allow)
 	}
+	if f.longConn {
+		leave, err := f.connect(cmd.Context(), s)
+		if err != nil {
+			return err
+		}
+		defer leave()
+	}
 	if f.check != "" {
 		o.Confirm = func(ctx context.Context, messages int) error { return checkCommand(ctx, s, f.check, messages) }
 	}
@@ -169,21 +194,24 @@ func (f *simulateFlags) run(cmd *cobra.Command, s Streams) error {
 	return nil
 }
 
-// write writes the report in every form that is asked for.
+// write writes the report in every form that is asked for, what people read first: a run may have taken long, and a folder
+// that cannot be written must not lose it.
 func (f *simulateFlags) write(s Streams, report simulate.Report) error {
-	if f.junit != "" {
-		var b bytes.Buffer
-		if err := report.WriteJUnit(&b); err != nil {
-			return failed(err, "")
-		}
-		if err := os.WriteFile(f.junit, b.Bytes(), 0o644); err != nil {
-			return failed(fmt.Errorf("--junit: %w", err), "name a file in a folder that exists and can be written")
-		}
-	}
+	show := report.WriteTable
 	if f.asJSON {
-		return json.NewEncoder(s.Out).Encode(report)
+		show = func(w io.Writer) error { return json.NewEncoder(w).Encode(report) }
 	}
-	return report.WriteTable(s.Out)
+	if err := show(s.Out); err != nil || f.junit == "" {
+		return err
+	}
+	var b bytes.Buffer
+	if err := report.WriteJUnit(&b); err != nil {
+		return failed(err, "")
+	}
+	if err := os.WriteFile(f.junit, b.Bytes(), 0o644); err != nil {
+		return failed(fmt.Errorf("--junit: %w", err), "name a file in a folder that exists and can be written")
+	}
+	return nil
 }
 
 const commandTimeout = time.Minute

@@ -96,6 +96,16 @@ func TestSimulateSaysWhetherAReceiverIsRight(t *testing.T) {
 			}
 		}
 	})
+	t.Run("a report that cannot be written loses nothing", func(t *testing.T) {
+		t.Parallel()
+		url := shop(t, true)
+		code, out, errs := command(t, "", nil, append([]string{
+			"simulate", "douyin", "--to", url, "--quiet", "--junit", filepath.Join(t.TempDir(), "none", "report.xml"),
+		}, patient...)...)
+		if code != 1 || !strings.Contains(out, "2 of 2 checks passed") || !strings.Contains(errs, "--junit") {
+			t.Errorf("code %d\n%s%s", code, out, errs)
+		}
+	})
 	t.Run("a finding that is expected does not fail", func(t *testing.T) {
 		t.Parallel()
 		url := shop(t, false)

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
@@ -13,7 +14,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/waypost/waypost/dialect"
+	"github.com/waypost/waypost/dialect/explain"
 	"github.com/waypost/waypost/internal/diagnose"
+	"github.com/waypost/waypost/internal/simulate"
 )
 
 const verifySecret = "secret-of-verify-5b1f"
@@ -288,5 +292,42 @@ func TestVerifyAsksTheServerOfASource(t *testing.T) {
 			t.Errorf("%s: code %d: %s%s", name, code, out, errs)
 		}
 		unsaid(t, strings.ReplaceAll(out+errs, "\n", " "))
+	}
+}
+
+// TestVerifyNamesTheRule has dialects that know several ways to sign say which one was used.
+func TestVerifyNamesTheRule(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]string{"alipay": "RSA2, V1", "standard": "v1", "yunzhimeng": "SHA256withECDSA", "douyin": ""} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d, err := findDialect(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			platform, receiver, err := simulate.Keys(d)
+			if err != nil {
+				t.Fatal(err)
+			}
+			now := time.Now()
+			req, err := d.Sign(platform, dialect.Outbound{ID: "msg_1", EventType: d.Examples[0].EventType, Payload: d.Examples[0].Payload, Now: now, Created: now})
+			if err != nil {
+				t.Fatal(err)
+			}
+			in := dialect.Inbound{Method: req.Method, Query: req.Query, Header: req.Header, Body: req.Body, Now: now}
+			got := diagnose.Request(d, receiver, in, explain.Limits{})
+			if !got.Valid || got.Rule == nil || got.Rule.By != want {
+				t.Fatalf("valid %v, rule %+v", got.Valid, got.Rule)
+			}
+			var out bytes.Buffer
+			newWords("en").print(&out, &got)
+			if !strings.Contains(out.String(), want) {
+				t.Errorf("%q is not in\n%s", want, out.String())
+			}
+			in.Body = append([]byte("x"), in.Body...)
+			if got := diagnose.Request(d, receiver, in, explain.Limits{}); got.Valid || got.Rule.By != "" {
+				t.Errorf("what is not valid has a rule: %+v", got.Rule)
+			}
+		})
 	}
 }

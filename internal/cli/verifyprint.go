@@ -54,13 +54,25 @@ func (w words) text(t explain.Text) string {
 	return t.En
 }
 
+// said is what a dialect said in English.
+func (w words) said(text string) string {
+	if w.zh {
+		return diagnose.Chinese(text)
+	}
+	return text
+}
+
 // print writes a diagnosis for people: the verdict, then the cause and what to do about it.
 func (w words) print(to io.Writer, d *diagnose.Diagnosis) {
 	line := func(name, value string) {
 		if value = clean(value); value == "" {
 			return
 		}
-		if w.zh {
+		switch {
+		case w.zh && name == "":
+			fmt.Fprintln(to, value)
+			return
+		case w.zh:
 			fmt.Fprintf(to, "%s：%s\n", name, value)
 			return
 		}
@@ -97,7 +109,13 @@ func (w words) printRule(line func(name, value string), r *diagnose.Rule) {
 	if r == nil {
 		return
 	}
-	line(w.rule, strings.TrimSuffix(strings.TrimPrefix(r.Algorithm+", "+r.Signature, ", "), ", "))
+	var parts []string
+	for _, part := range []string{r.Algorithm, r.By, r.Signature} {
+		if part != "" {
+			parts = append(parts, part)
+		}
+	}
+	line(w.rule, strings.Join(parts, ", "))
 	line(w.keys, strings.Join(r.Keys, ", "))
 	for _, name := range sortedKeys(r.Profile) {
 		line(w.profileOf, name+" = "+r.Profile[name])
@@ -106,15 +124,15 @@ func (w words) printRule(line func(name, value string), r *diagnose.Rule) {
 
 func (w words) printRefused(line func(name, value string), d *diagnose.Diagnosis) {
 	line(w.notValid, d.Reason)
-	line(w.part, d.Part)
-	line(w.why, d.Text)
+	line(w.part, strings.TrimPrefix(w.said(d.Part), diagnose.Original))
+	line(w.why, w.said(d.Text))
 	for _, f := range d.Findings {
 		label := w.seen
 		if f.Sure == explain.Certain {
 			label = w.cause
 		}
 		line(label, fmt.Sprintf("%s [%s, %s]", w.text(f.Text), w.sure[f.Sure], f.Code))
-		line("  "+w.where, f.Where)
+		line("  "+w.where, strings.TrimPrefix(w.said(f.Where), diagnose.Original))
 		line("  "+w.fix, w.text(f.Fix))
 	}
 	certain := slices.ContainsFunc(d.Findings, func(f explain.Finding) bool { return f.Sure == explain.Certain })

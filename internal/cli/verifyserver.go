@@ -67,14 +67,9 @@ func (v *verification) explained(ctx context.Context, c *client, app, source str
 	if body["refused"] = v.refused; v.refused == "" {
 		delete(body, "refused")
 	} else if v.refused == "last" {
-		var list page[struct{ ID string }]
-		if err := patiently(ctx, func() error { return c.call(ctx, http.MethodGet, at+"/refused?limit=1&explain=0", nil, &list) }); err != nil {
+		if body["refused"], err = lastRefused(ctx, c, at); err != nil {
 			return out, err
 		}
-		if len(list.Data) == 0 {
-			return out, misused("the source has refused nothing that is kept")
-		}
-		body["refused"] = list.Data[0].ID
 	}
 	if !v.now.IsZero() {
 		body["at"] = v.now
@@ -91,6 +86,25 @@ func (v *verification) explained(ctx context.Context, c *client, app, source str
 		return c.call(ctx, http.MethodPost, "/dialect/"+url.PathEscape(name)+"/explain", body, &out)
 	})
 	return out, err
+}
+
+// lastRefused is the id of what a source refused last. A server writes it down a moment after its answer.
+func lastRefused(ctx context.Context, c *client, source string) (id string, err error) {
+	for tries := 1; ; tries++ {
+		var list page[struct{ ID string }]
+		if err := patiently(ctx, func() error { return c.call(ctx, http.MethodGet, source+"/refused?limit=1&explain=0", nil, &list) }); err != nil {
+			return "", err
+		}
+		switch {
+		case len(list.Data) > 0:
+			return list.Data[0].ID, nil
+		case tries == 3:
+			return "", misused("the source has refused nothing that is kept")
+		}
+		if err := wait(ctx, time.Second/2); err != nil {
+			return "", err
+		}
+	}
 }
 
 // patiently repeats a call while the server is busy with explanations of others: each takes a second or two.

@@ -41,6 +41,7 @@ type Diagnosis struct {
 type Rule struct {
 	Signature string            `json:"signature,omitempty" doc:"Where the signature stands"`
 	Algorithm string            `json:"algorithm,omitempty" doc:"As hmac-sha256, where the dialect has but one"`
+	By        string            `json:"by,omitempty" doc:"By which of the dialect's ways this request was verified, as RSA2, V1; only of one that is valid"`
 	Keys      []string          `json:"keys,omitempty" doc:"The settings that hold what verifies"`
 	Profile   map[string]string `json:"profile,omitempty" doc:"The settings that choose the rule, with their defaults"`
 }
@@ -72,6 +73,9 @@ func (d *Diagnosis) read(got dialect.Received) {
 		return
 	}
 	d.Key, d.EventType, d.EventID, d.Account = got.Key+1, got.EventType, got.EventID, got.Account
+	if got.Rule != "" && d.Rule != nil {
+		d.Rule.By = got.Rule
+	}
 	d.Platform, d.Payload, d.Unreadable = got.Platform, got.Payload, got.Unreadable
 }
 

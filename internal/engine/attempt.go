@@ -24,7 +24,12 @@ type ruling struct {
 	response   []byte        // of the answer's body
 	failure    egress.Kind   // why there is no (complete) answer
 	retryAfter time.Duration // what the receiver asked for
+	cut        bool          // a long connection ended before the answer
 }
+
+// maxCuts is how often in a row a message is sent again at once, and uncounted, because its long connection ended before it was
+// acknowledged. Beyond that it may be the message that ends them: it goes on by its schedule.
+const maxCuts = 10
 
 // fly makes one attempt: the only path there is, for first attempts, retries and resends alike. It returns the next job for
 // the same goroutine, nil when there is none.
@@ -155,6 +160,7 @@ func (e *Engine) attempt(ctx context.Context, f *flight, r egress.Request) (rule
 		ruled.verdict, ruled.reason, ruled.failure = hook.Retry, err.Error(), egress.KindProtocol
 		if own := (*egress.Error)(nil); errors.As(err, &own) {
 			ruled.reason, ruled.failure = own.Text, own.Kind
+			ruled.cut = own.Kind == egress.KindReset && t.Endpoint.Transport == hook.TransportLongConn
 		}
 		return ruled
 	}
@@ -203,6 +209,10 @@ func (e *Engine) judged(f *flight, m *hook.Message, r *ruling) *outcome {
 	if f.Trigger == hook.Scheduled && d.State == hook.Pending && t.policy.Jitter {
 		d.NextAt = e.spread(d, now, schedule)
 	}
+	if r.cut && e.again(f) {
+		d = f.Delivery
+		d.NextAt = upToMillisecond(now)
+	}
 	o := &outcome{flight: f}
 	o.exhausted = f.Trigger == hook.Scheduled && r.verdict == hook.Retry && f.Delivery.State == hook.Pending && d.State == hook.Failed
 	o.Outcome = hook.Outcome{Delivery: d, Resend: f.Resend, Attempt: hook.Attempt{ // its id is given by landed
@@ -211,7 +221,7 @@ func (e *Engine) judged(f *flight, m *hook.Message, r *ruling) *outcome {
 		Status: r.status, Verdict: r.verdict, Reason: clip(r.reason), Response: r.response,
 	}}
 	if f.Trigger == hook.Scheduled {
-		o.Attempt.N, o.Attempt.NextAt = d.Attempts, e.o.Clock.Wall(d.NextAt)
+		o.Attempt.N, o.Attempt.NextAt = f.Delivery.Attempts+1, e.o.Clock.Wall(d.NextAt)
 	}
 	event := Event{
 		Dialect: t.Endpoint.Dialect, Trigger: f.Trigger, Verdict: r.verdict, State: d.State, Status: r.status, Failure: r.failure,
@@ -222,6 +232,24 @@ func (e *Engine) judged(f *flight, m *hook.Message, r *ruling) *outcome {
 		f.traced(event)
 	}
 	return o
+}
+
+// again says whether an attempt that was cut off is made again at once, and counts how often in a row.
+func (e *Engine) again(f *flight) bool {
+	if f.Trigger != hook.Scheduled || f.Delivery.State != hook.Pending {
+		return false
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	l := f.lane
+	if l.cuts[f.Delivery.Message] >= maxCuts {
+		return false
+	}
+	if l.cuts == nil {
+		l.cuts = map[hook.MessageID]int{}
+	}
+	l.cuts[f.Delivery.Message]++
+	return true
 }
 
 // clip bounds a reason: a dialect may quote the answer in it.
@@ -279,6 +307,9 @@ func (e *Engine) landed(f *flight, m *hook.Message, o *outcome) (next *flight) {
 	e.land(f)
 	// Ids are given in the order in which attempts are recorded: who has read one finds no lower one later.
 	o.Attempt.ID = hook.NewID[hook.AttemptID](e.o.IDs, e.o.Clock.Now())
+	if f.Trigger == hook.Scheduled && o.Outcome.Delivery.Attempts > f.Delivery.Attempts {
+		delete(l.cuts, f.Delivery.Message) // it was counted
+	}
 	o.Events = e.notices(f, m, &o.Outcome)
 	o.Health = e.health(l, f.target, o, now)
 	if o.Attempt.Verdict == hook.Success && f.Trigger == hook.Manual {

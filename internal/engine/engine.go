@@ -36,8 +36,13 @@ type Options struct {
 	SeedKey hook.Secret
 	// Senders deliver to URLs whose scheme is a key of the map. Every other URL goes through Egress.
 	Senders map[string]Sender
-	// Listening says whether somebody listens for an endpoint of hook.TransportListen; its deliveries wait otherwise. Changed is to
-	// be told when that changes. It must be quick and is called under a lock. nil = nobody ever does.
+	// Connected are the dialects, by name, in which endpoints of hook.TransportLongConn are sent to, with a Sender for the scheme of
+	// their address. An attempt that such a Sender ends with egress.KindReset, because the connection ended before the answer, is
+	// made again at once and not counted, up to maxCuts times in a row.
+	Connected map[string]*dialect.Dialect
+	// Listening says whether somebody is there for an endpoint that is reached over connections opened to this server
+	// (hook.Endpoint.Connected); its deliveries wait otherwise. Changed is to be told when that changes. It must be quick and is
+	// called under a lock. nil = nobody ever is.
 	Listening func(hook.EndpointID) bool
 
 	Clock   *hook.Clock  // Steady is the time of all schedules; nil = a new one
@@ -262,7 +267,7 @@ func (e *Engine) Changed(c store.Change) {
 	if c.Resend != 0 {
 		l := e.lane(c.Resend)
 		// Whoever asks for a resend has mended the endpoint, or wants to know: it is a probe.
-		l.more, l.wish, l.pause = true, true, time.Time{}
+		l.more, l.wish, l.pause, l.doubt = true, true, time.Time{}, time.Time{}
 		e.settle(l, now)
 	}
 	e.dispatch(now)

@@ -59,12 +59,15 @@ type lane struct {
 	flying int
 	judged int       // attempts that are over and not yet recorded: a crash would repeat them
 	pause  time.Time // nothing is started before
+	doubt  time.Time // a pause that goes on unless the endpoint was changed in a way that can matter
+	former *target   // what target was before the configuration changed
 	rate   *throttle
 	breaker
 
-	proven   bool   // somebody answered there, as far as this lane remembers
-	receives bool   // it has carried a message that came in through a source; such ones may still wait
-	share    *share // of its application, nil = it never was ready
+	cuts     map[hook.MessageID]int // how often in a row a message's long connection ended before it was acknowledged
+	proven   bool                   // somebody answered there, as far as this lane remembers
+	receives bool                   // it has carried a message that came in through a source; such ones may still wait
+	share    *share                 // of its application, nil = it never was ready
 
 	in    *ring[*lane] // where it is listed as ready
 	wants bool         // it is in the list of those to be filled
@@ -108,6 +111,26 @@ func (l *lane) pop() job {
 		l.queue = nil
 	}
 	return j
+}
+
+// doubtPause is called when its endpoint was changed. Whoever wakes an endpoint, or listens for it again, may have mended it: the
+// next attempt is a probe, and need not wait. Of any other change the new target tells whether it can matter.
+func (l *lane) doubtPause(now time.Time) {
+	switch {
+	case l.asleep:
+		l.doubt = time.Time{}
+	case l.pause.After(now):
+		l.doubt = l.pause
+	}
+	l.pause = time.Time{}
+}
+
+// decidePause ends the doubt when the new target is known.
+func (l *lane) decidePause(t *target) {
+	if l.former == nil || t.reachesLike(l.former) {
+		l.pause = l.doubt
+	}
+	l.doubt, l.former = time.Time{}, nil
 }
 
 // empty says that nothing is known to be done for it.

@@ -206,7 +206,10 @@ func original(r *egress.Request, raw *hook.Raw) {
 		deleteHeader(ours, "Content-Type")
 	}
 	maps.Copy(merged, ours)
-	r.Header, r.Method = merged, raw.Method
+	r.Header = merged
+	if raw.Method != dialect.MethodFrame { // a frame goes on as the body of a POST
+		r.Method = raw.Method
+	}
 	if raw.Query != "" {
 		r.Query = raw.Query
 	}

@@ -183,7 +183,7 @@ func sizeOf(m *hook.Message) int {
 	if m.Raw == nil {
 		return n
 	}
-	n += 1024 + cap(m.Raw.Body) + len(m.Raw.Query)
+	n += 1024 + cap(m.Raw.Body) + len(m.Raw.Query) + len(m.Raw.Remote)
 	for name, values := range m.Raw.Header {
 		n += entry + len(name)
 		for _, value := range values {
@@ -359,13 +359,16 @@ func (e *Engine) reconfigure(ep hook.EndpointID, now time.Time) {
 	// No lane means nothing in hand; but a paused endpoint that was left asleep and forgotten may have work again.
 	l := e.lane(ep)
 	e.clearQueue(l)
-	// Whoever changes an endpoint, or listens for it again, may have mended it: the next attempt is a probe, and need not wait.
-	l.more, l.pause = true, time.Time{}
+	l.more = true
+	l.doubtPause(now)
 	e.renew(l, now)
 }
 
 func (e *Engine) renew(l *lane, now time.Time) {
 	l.gen++
+	if l.target != nil {
+		l.former = l.target
+	}
 	l.target, l.asleep = nil, false
 	e.settle(l, now)
 }

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/netip"
 	"net/url"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -91,6 +92,10 @@ func (e *Engine) readTarget(ctx context.Context, ep hook.EndpointID) (t store.Ta
 func (e *Engine) install(f *flight, t *target, app hook.Application, now time.Time) (held bool) {
 	l := f.lane
 	l.target, f.target = t, t
+	if !l.doubt.IsZero() {
+		l.decidePause(t)
+	}
+	l.former = nil
 	l.rate = l.rate.withRate(t.Endpoint.ThrottleRate)
 	t.app, t.appUID = e.apps[app.ID].withRate(app.ThrottleRate), app.UID
 	if e.apps[app.ID] = t.app; t.app == nil {
@@ -101,12 +106,22 @@ func (e *Engine) install(f *flight, t *target, app hook.Application, now time.Ti
 		e.clearQueue(l)
 		return true
 	}
-	return f.throttled(now)
+	return l.pause.After(now) || f.throttled(now)
 }
 
-// unheard says whether an endpoint's deliveries wait because nobody listens for them.
+// reachesLike says whether an attempt would be made just as it would have been made to another target: if that one failed, so will
+// this. What an endpoint is called, what it gets and how often changes nothing about that.
+func (t *target) reachesLike(o *target) bool {
+	a, b := &t.Endpoint, &o.Endpoint
+	return a.URL == b.URL && a.Transport == b.Transport && a.Holds() == b.Holds() && a.PublicOnly == b.PublicOnly &&
+		a.Dialect == b.Dialect && a.Version == b.Version && a.Format == b.Format && t.timeout == o.timeout &&
+		reflect.DeepEqual(a.Headers, b.Headers) && reflect.DeepEqual(a.OldSecrets, b.OldSecrets) &&
+		reflect.DeepEqual(t.Settings, o.Settings) && slices.Equal(t.AllowCIDRs, o.AllowCIDRs)
+}
+
+// unheard says whether an endpoint's deliveries wait because nobody is there for them.
 func (e *Engine) unheard(ep *hook.Endpoint) bool {
-	return ep.Transport == hook.TransportListen && (e.o.Listening == nil || !e.o.Listening(ep.ID))
+	return ep.Connected() && (e.o.Listening == nil || !e.o.Listening(ep.ID))
 }
 
 // forget ends the lane of an endpoint that does not exist any more.
@@ -129,6 +144,9 @@ func (e *Engine) compile(st store.Target, receives bool) *target {
 	t := &target{
 		Target: st, settings: dialect.Settings(st.Settings), receives: receives, failingSince: ep.FailingSince,
 		url: ep.URL, concurrency: ep.Concurrency, dialect: e.o.Dialects[ep.Dialect],
+	}
+	if ep.Transport == hook.TransportLongConn {
+		t.dialect = e.o.Connected[ep.Dialect]
 	}
 	if t.concurrency <= 0 {
 		t.concurrency = e.o.Concurrency

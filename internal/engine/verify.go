@@ -19,6 +19,9 @@ func (e *Engine) Verify(ctx context.Context, st store.Target) (hook.Verification
 	if st.Endpoint.Transport == hook.TransportPoll {
 		return hook.Verification{}, hook.Errorf(hook.KindInvalid, "the endpoint is polled: nothing is sent to it, so there is nothing to verify")
 	}
+	if st.Endpoint.Transport == hook.TransportLongConn {
+		return hook.Verification{}, hook.Errorf(hook.KindInvalid, "the endpoint's application connects to this server, and signs for it: there is nothing to verify")
+	}
 	t := e.compile(st, false)
 	if t.dialect.Handshake == nil {
 		return hook.Verification{}, hook.Errorf(hook.KindInvalid, "the dialect %s has no handshake: there is nothing to verify", st.Endpoint.Dialect)

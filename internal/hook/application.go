@@ -40,6 +40,7 @@ type Source struct {
 	Dialect     string    // the profile's, when there is one
 	Profile     ProfileID // 0 = none
 	Settings    Settings  // laid over the profile's
+	Transport   Transport // how its pushes come: TransportHTTP or TransportLongConn
 	Door        string    // the last part of its URL, /in/{door}; unique per server
 	OldDoors    []OldDoor // earlier doors that still open
 	VerifyUntil time.Time // until then a POST that is no envelope of the dialect is answered as the console's probe

@@ -40,7 +40,7 @@ type OldSecret struct {
 // Format keeps the value out of every text.
 func (o OldSecret) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("<secret>")) }
 
-// Transport is how messages reach an endpoint.
+// Transport is how messages reach an endpoint, or a source.
 type Transport string
 
 // The transports.
@@ -49,6 +49,9 @@ const (
 	TransportPoll Transport = "poll" // they are fetched: no deliveries are made
 	// TransportListen endpoints get them over connections that somebody opened to this server; deliveries wait while there is none.
 	TransportListen Transport = "listen"
+	// TransportLongConn is Alipay's long connection: endpoints get them over connections that the developer's programs opened to
+	// this server, and sources over connections that this server opens to the platform.
+	TransportLongConn Transport = "longconn"
 )
 
 // Verification is the last run of an endpoint's handshake.
@@ -73,6 +76,7 @@ type Endpoint struct {
 	Settings        Settings          // laid over the profile's; holds the signing secrets
 	OldSecrets      []OldSecret       // earlier signing secrets that are still signed with, newest first
 	Transport       Transport         // how messages reach it
+	Account         string            // whose long connections are its own, such as Alipay's app_id; unique with Profile; "" = it has none
 	Headers         map[string]string // sent with every attempt; may hold credentials, sealed at rest
 	Schedule        []time.Duration   // waits between attempts; nil = the dialect's
 	Timeout         time.Duration     // 0 = the dialect's deadline
@@ -114,6 +118,11 @@ func (e *Endpoint) Selects(m *Message) (ok bool, why string) {
 		return false, "none of its channels is a channel of the message"
 	}
 	return true, ""
+}
+
+// Connected says whether messages reach it over connections that others open to this server, and wait while there is none.
+func (e *Endpoint) Connected() bool {
+	return e.Transport == TransportListen || e.Transport == TransportLongConn
 }
 
 // Holds says whether deliveries to this endpoint wait for now.

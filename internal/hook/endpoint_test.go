@@ -38,6 +38,12 @@ func TestWhereAMessageGoes(t *testing.T) {
 		if got := (&Accept{Message: m, Only: c.e.ID}).GoesTo(&c.e); got != c.only {
 			t.Errorf("%s: goes there when it goes only there %v, want %v", name, got, c.only)
 		}
+		if (&Accept{Message: m, Except: c.e.ID}).GoesTo(&c.e) {
+			t.Errorf("%s: goes back to where it came from", name)
+		}
+		if got := (&Accept{Message: m, Except: 99}).GoesTo(&c.e); got != c.matches {
+			t.Errorf("%s: goes there though it came from elsewhere %v, want %v", name, got, c.matches)
+		}
 		if (&Accept{Message: m, Only: 99}).GoesTo(&c.e) {
 			t.Errorf("%s: goes there though it goes only elsewhere", name)
 		}

@@ -33,6 +33,7 @@ type Raw struct {
 	Query  string // without the question mark
 	Header http.Header
 	Body   []byte
+	Remote string // address of the one who sent it, trusted proxies aside; "" = it is not known
 }
 
 // Dedup is how a message is recognised when it comes again.
@@ -64,10 +65,15 @@ type Accept struct {
 	// Only is the one endpoint that gets it, whatever the endpoint's filters say; a disabled or polled one gets nothing. 0 = all
 	// that match.
 	Only EndpointID
+	// Except is an endpoint that does not get it, because it came from there. 0 = none.
+	Except EndpointID
 }
 
 // GoesTo says whether a delivery to an endpoint is made, the feature flags aside.
 func (a *Accept) GoesTo(e *Endpoint) bool {
+	if a.Except != 0 && e.ID == a.Except {
+		return false
+	}
 	if a.Only != 0 {
 		return e.ID == a.Only && e.App == a.Message.App && !e.Disabled && e.Transport != TransportPoll
 	}

@@ -81,7 +81,7 @@ func TestAccept(t *testing.T) {
 		if m.EventType != "parcel.sent" || m.EventID != "17" || string(m.Payload) != `{"n":"17"}` || m.Source != st.source || m.App != st.app {
 			t.Errorf("stored %+v", m)
 		}
-		if string(m.Raw.Body) != letter("17") || m.Raw.Query != "a=%20b" || m.Raw.Method != "POST" {
+		if string(m.Raw.Body) != letter("17") || m.Raw.Query != "a=%20b" || m.Raw.Method != "POST" || m.Raw.Remote != "192.0.2.1" {
 			t.Errorf("raw %+v", m.Raw)
 		}
 		h := m.Raw.Header

@@ -30,6 +30,15 @@ func (d *Door) client(r *http.Request) netip.Addr {
 	return addr
 }
 
+// Client returns the address of the one who sent a request, as the door sees it: behind trusted proxies the client's, else the
+// peer's with its port.
+func (d *Door) Client(r *http.Request) string {
+	if addr := d.client(r); addr.IsValid() && addr != parseAddr(r.RemoteAddr) {
+		return addr.String()
+	}
+	return r.RemoteAddr
+}
+
 func cutLast(list string) (before, last string, found bool) {
 	if i := strings.LastIndexByte(list, ','); i >= 0 {
 		return list[:i], list[i+1:], true

@@ -115,13 +115,18 @@ func (v *visit) accept(got *dialect.Received) {
 }
 
 func (v *visit) notStored(err error) {
+	v.noted(err)
+	v.unavailable(ResultUnavailable)
+}
+
+// noted does what follows from a push that was not stored, but for the answer.
+func (v *visit) noted(err error) {
 	if hook.KindOf(err) == hook.KindNotFound {
 		v.Forget() // the application went away after the door was looked up
 	}
 	if v.accepts.allow(v.now) {
 		v.opt.Log.Error("a push is not stored; the platform is told to repeat it", "source", v.entry.route.Source.ID.String(), "err", err)
 	}
-	v.unavailable(ResultUnavailable)
 }
 
 // message makes what is stored of a verified request.
@@ -138,7 +143,7 @@ func (v *visit) message(got *dialect.Received) hook.Accept {
 		Unreadable: got.Unreadable,
 		CreatedAt:  v.now,
 		Raw: &hook.Raw{
-			Method: v.r.Method, Query: v.r.URL.RawQuery, Header: storedHeader(v.r.Header), Body: v.body.bytes,
+			Method: v.r.Method, Query: v.r.URL.RawQuery, Header: storedHeader(v.r.Header), Body: v.body.bytes, Remote: v.remote(),
 		},
 	}
 	if m.EventType == "" {

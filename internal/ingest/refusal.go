@@ -125,16 +125,21 @@ func (q *refusals) write(batch []hook.Refused) {
 	}
 }
 
+// remote is the address of the one who sent the request, "" where it cannot be known.
+func (v *visit) remote() string {
+	if !v.client.IsValid() {
+		return ""
+	}
+	return v.client.String()
+}
+
 // keep notes a refused request: in the log and for the explainer, as far as the source's rate allows.
 func (v *visit) keep(result Result, detail string) {
 	source := &v.entry.route.Source
 	if !v.refusals.allow(source.ID, v.now) {
 		return
 	}
-	remote := ""
-	if v.client.IsValid() {
-		remote = v.client.String()
-	}
+	remote := v.remote()
 	v.opt.Log.Warn("a push is refused", "source", source.ID.String(), "dialect", v.entry.dialect.Name,
 		"reason", string(result), "detail", detail, "remote", remote)
 	if v.opt.Refuse == nil {

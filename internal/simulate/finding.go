@@ -93,6 +93,7 @@ func (r *run) judgeGood(a answer) (explained bool) {
 	}
 	r.judgeTime(a.took)
 	if a.verdict.Kind == dialect.Accepted {
+		r.judgeWord(a)
 		return false
 	}
 	switch a.status / 100 {
@@ -107,6 +108,24 @@ func (r *run) judgeGood(a answer) (explained bool) {
 		return false
 	}
 	return true
+}
+
+// ackWord is the setting of dialects whose acknowledgement is a word that is read generously, unless it says strict.
+const (
+	ackWord       = "ack_word"
+	ackWordStrict = "strict"
+)
+
+// judgeWord warns of an acknowledgement that counts only because the settings leave open how exactly it is read.
+func (r *run) judgeWord(a answer) {
+	open := func(f dialect.Field) bool { return f.Name == ackWord && slices.Contains(f.Choices, ackWordStrict) }
+	if r.Settings.Get(ackWord) != "" || !slices.ContainsFunc(r.Dialect.Fields, open) {
+		return
+	}
+	x := dialect.Response{Status: a.status, Header: a.header, Body: a.body}
+	if r.Dialect.Judge(r.Settings.With(ackWord, ackWordStrict), x).Kind != dialect.Accepted {
+		r.find("loose_words", a.body[:min(len(a.body), maxShown)])
+	}
 }
 
 // judgeTime warns when an answer takes more than half of the platform's time: on a bad day that is too late.

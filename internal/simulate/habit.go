@@ -39,6 +39,7 @@ var habits = []habit{
 	{"unicode-escapes", words{`takes \u escapes`, `能接收 \u 转义`}, tryEscapes},
 	{"emoji", words{"takes emoji and rare characters", "能接收 emoji 与生僻字"}, tryEmoji},
 	{"big-numbers", words{"takes numbers above 2^53", "能接收大于 2^53 的数字"}, tryBigNumbers},
+	{"reconnect", words{"comes back after its connection was cut, and acknowledges again", "连接断开后会重连，并继续确认消息"}, tryReconnect},
 	{"event-names", words{"acknowledges events that it does not know", "确认未知的事件"}, tryEventNames},
 }
 
@@ -80,6 +81,7 @@ func (r *run) tryHabits(ctx context.Context) {
 
 var (
 	notAcknowledged = words{"not judged: plain messages are not acknowledged", "未判断：普通消息都没有得到确认"}
+	notReached      = words{"not judged: the receiver cannot be reached", "未判断：无法连接到接收方"}
 	noSuchHabit     = words{"not tried: this platform does not do that", "未尝试：该平台没有这种情况"}
 	notOfPayload    = words{"not tried: the payload is no JSON object", "未尝试：消息内容不是 JSON 对象"}
 )
@@ -90,6 +92,9 @@ func (r *run) healthy() bool {
 	defer r.mu.Unlock()
 	return r.report.Totals.Acknowledged > 0
 }
+
+// deaf says whether nobody is there: then nothing can be said about what it would refuse.
+func (r *run) deaf() bool { return !r.healthy() && r.found("unreachable") }
 
 // variant is a rightly signed message that looks different from the plain ones.
 type variant struct {
@@ -232,8 +237,11 @@ func tryRotation(ctx context.Context, r *run) words {
 }
 
 func tryOld(ctx context.Context, r *run) words {
-	if !signsTime(r.Dialect) {
+	if !signsTime(r.Dialect) || r.Link != nil {
 		return words{"not tried: the platform signs no time", "未尝试：该平台的签名不含时间"}
+	}
+	if r.deaf() {
+		return notReached
 	}
 	if r.found("forged_accepted") {
 		return words{"not judged: signatures are not checked at all", "未判断：签名根本没有校验"}
@@ -261,8 +269,13 @@ func tryOld(ctx context.Context, r *run) words {
 func signsTime(d *dialect.Dialect) bool { return d.Name != "pandapon" && d.Name != "douyin" }
 
 func tryForged(ctx context.Context, r *run) words {
+	if r.deaf() {
+		return notReached
+	}
 	forgers := r.makeForgers()
-	if len(r.Dialect.SignatureHeaders) == 0 {
+	if r.Link != nil {
+		forgers = append(forgers, forger{"without a signature", words{"without a signature", "没有签名"}, r.Settings, r.Link.dropSignature})
+	} else if len(r.Dialect.SignatureHeaders) == 0 {
 		forgers = append(forgers, forger{"without a signature", words{"without a signature", "没有签名"}, r.Settings, dropFormSignature})
 	}
 	for i := range forgers {
@@ -315,6 +328,12 @@ func halveSignature(r *run, req *dialect.Request) {
 }
 
 func tryCorrupted(ctx context.Context, r *run) words {
+	if r.Link != nil {
+		return words{"not tried: what is no frame is dropped without an answer", "未尝试：不成帧的内容会被直接丢弃，没有应答"}
+	}
+	if r.deaf() {
+		return notReached
+	}
 	ignores := r.found("forged_accepted") // then it takes anything, which has been said
 	for i, c := range corruptions {
 		out := r.fresh("corrupted", i)

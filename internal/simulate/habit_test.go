@@ -50,8 +50,8 @@ func contract(t *testing.T, d *dialect.Dialect, h func(*receiver) http.Handler, 
 
 // skipped are the habits that a platform does not have: one that were skipped by mistake would find nothing.
 var skipped = map[string]string{
-	"standard": "challenge gbk", "pandapon": "challenge old gbk", "douyin": "old gbk", "alipay": "challenge",
-	"yunzhimeng": "challenge gbk", "aop1688": "challenge gbk", "douyinspi": "challenge gbk", "douyinmini": "challenge gbk",
+	"standard": "challenge gbk reconnect", "pandapon": "challenge old gbk reconnect", "douyin": "old gbk reconnect", "alipay": "challenge reconnect",
+	"yunzhimeng": "challenge gbk reconnect", "aop1688": "challenge gbk reconnect", "douyinspi": "challenge gbk reconnect", "douyinmini": "challenge gbk reconnect",
 }
 
 func TestAGoodReceiverPassesEveryHabit(t *testing.T) {
@@ -205,4 +205,34 @@ func TestAnExpectedFindingDoesNotFail(t *testing.T) {
 			t.Errorf("passed %v, %+v", report.Passed, report.Findings)
 		}
 	})
+}
+
+// TestNothingIsSaidAboutAReceiverThatIsNotThere has every habit tried on nobody: that is all there is to say.
+func TestNothingIsSaidAboutAReceiverThatIsNotThere(t *testing.T) {
+	t.Parallel()
+	for _, d := range []*dialect.Dialect{&douyin.Dialect, &alipay.Dialect} {
+		t.Run(d.Name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				report := contract(t, d, func(*receiver) http.Handler { return hangUp(nil) }, nil)
+				for _, f := range report.Findings {
+					if f.Level != simulate.LevelNote && f.Code != "unreachable" && f.Code != "handshake_failed" {
+						t.Errorf("%+v", f)
+					}
+				}
+				for _, c := range report.Checks {
+					switch c.Name {
+					case "url", "probe", "handshake", "messages":
+					default:
+						if c.Result != simulate.ResultSkipped {
+							t.Errorf("%+v", c)
+						}
+					}
+				}
+				if report.Passed {
+					t.Error("a receiver that is not there passes")
+				}
+			})
+		})
+	}
 }

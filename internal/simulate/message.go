@@ -222,32 +222,42 @@ func (r *run) judge(x dialect.Response) dialect.Verdict { return r.Dialect.Judge
 
 // send sends a request with the platform's deadline. ok is false when the run was ended meanwhile.
 func (r *run) send(ctx context.Context, req dialect.Request, judge func(dialect.Response) dialect.Verdict) (a answer, ok bool) {
-	return r.sendBy(ctx, r.Client, r.deadline, req, judge)
+	if r.Link != nil {
+		return r.sendBy(ctx, r.Link.Send, r.deadline, req, judge)
+	}
+	return r.sendBy(ctx, r.by(r.Client), r.deadline, req, judge)
+}
+
+// by sends requests to the receiver's URL.
+func (r *run) by(client *egress.Client) func(context.Context, dialect.Request) (dialect.Response, error) {
+	return func(ctx context.Context, req dialect.Request) (dialect.Response, error) {
+		got, err := client.Do(ctx, egress.Request{
+			Method: req.Method, URL: r.To, Query: req.Query, Header: req.Header, Body: req.Body, Allow: r.Allow,
+		})
+		return dialect.Response{Status: got.Status, Header: got.Header, Body: got.Body, Truncated: got.Truncated}, err
+	}
 }
 
 // sendSlowly is send, by the slow client if asked; the time that the slowness takes is not the receiver's.
 func (r *run) sendSlowly(ctx context.Context, req dialect.Request, slow bool) (answer, bool) {
 	if slow {
-		return r.sendBy(ctx, r.Slow.client, r.deadline+4*slowFor, req, r.judge)
+		return r.sendBy(ctx, r.by(r.Slow.client), r.deadline+4*slowFor, req, r.judge)
 	}
 	return r.send(ctx, req, r.judge)
 }
 
 func (r *run) sendBy(
-	ctx context.Context, client *egress.Client, deadline time.Duration, req dialect.Request, judge func(dialect.Response) dialect.Verdict,
+	ctx context.Context, send func(context.Context, dialect.Request) (dialect.Response, error), deadline time.Duration,
+	req dialect.Request, judge func(dialect.Response) dialect.Verdict,
 ) (a answer, ok bool) {
-	select {
-	case r.slots <- struct{}{}:
-		defer func() { <-r.slots }()
-	case <-ctx.Done():
+	if !r.enterSlot(ctx) {
 		return a, false
 	}
+	defer func() { <-r.slots }()
 	limited, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()
 	began := r.Now()
-	got, err := client.Do(limited, egress.Request{
-		Method: req.Method, URL: r.To, Query: req.Query, Header: req.Header, Body: req.Body, Allow: r.Allow,
-	})
+	got, err := send(limited, req)
 	a.took = r.Now().Sub(began)
 	if err != nil {
 		if ctx.Err() != nil {
@@ -260,6 +270,6 @@ func (r *run) sendBy(
 		return a, true
 	}
 	a.status, a.header, a.body = got.Status, got.Header, got.Body
-	a.verdict = judge(dialect.Response{Status: got.Status, Header: got.Header, Body: got.Body, Truncated: got.Truncated})
+	a.verdict = judge(got)
 	return a, true
 }

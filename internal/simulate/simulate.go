@@ -8,10 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/waypost/waypost/dialect"
@@ -25,13 +27,14 @@ const (
 	maxOutstanding  = 4096 // messages that have begun and are not finished
 )
 
-// Options say what to send. Dialect, Settings, To and Client are required.
+// Options say what to send. Dialect, Settings, and To with Client or Link are required.
 type Options struct {
 	Dialect  *dialect.Dialect
 	Settings dialect.Settings // the platform's half; Keys makes some
 	To       string           // the receiver's URL
 	Client   *egress.Client
 	Allow    []netip.Prefix // addresses that may be reached although they are not public
+	Link     *Link          // instead of Client: the receiver has a connection open to us; To is then only shown. nil = HTTP
 
 	Events []dialect.Example // what to send, in turn; nil = the examples of the platform's documentation
 	Count  int               // messages; 0 = one of each event
@@ -148,7 +151,7 @@ func Run(ctx context.Context, o Options) (Report, error) {
 
 func prepare(ctx context.Context, o Options) (*run, error) {
 	switch {
-	case o.Dialect == nil || o.Client == nil:
+	case o.Dialect == nil || o.Client == nil && o.Link == nil:
 		return nil, errors.New("simulate: a dialect and a client are required")
 	case o.Dialect.Sign == nil || o.Dialect.Judge == nil || o.Dialect.Policy == nil:
 		return nil, fmt.Errorf("simulate: the dialect %s cannot send", o.Dialect.Name)
@@ -163,8 +166,10 @@ func prepare(ctx context.Context, o Options) (*run, error) {
 	if problems := o.Dialect.Validate(o.Settings, dialect.Sending, false); len(problems) > 0 {
 		return nil, fmt.Errorf("simulate: settings of the platform %s: %w", o.Dialect.Name, problems[0])
 	}
-	if err := o.Client.Check(ctx, o.To, o.Allow); err != nil {
-		return nil, fmt.Errorf("simulate: cannot send to that URL: %w", err)
+	if o.Link == nil {
+		if err := o.Client.Check(ctx, o.To, o.Allow); err != nil {
+			return nil, fmt.Errorf("simulate: cannot send to that URL: %w", err)
+		}
 	}
 	o.defaults()
 	if len(o.events()) == 0 {
@@ -178,16 +183,29 @@ func prepare(ctx context.Context, o Options) (*run, error) {
 	if o.SpeedDeadline {
 		r.deadline = max(time.Duration(float64(r.deadline)/o.Speed), time.Millisecond)
 	}
-	r.report = Report{Dialect: o.Dialect.Name, To: o.To, Lang: o.Lang, DeadlineMs: ms(r.deadline)}
+	r.report = Report{Dialect: o.Dialect.Name, To: shown(o.To), Lang: o.Lang, DeadlineMs: ms(r.deadline)}
 	if o.has("rotation") {
 		r.Settings, r.nextKey = splitKeys(o.Dialect, o.Settings)
 	}
-	r.enter("url", words{"has a URL that the platform pushes to", "地址符合平台要求"})
+	if r.Link == nil {
+		r.enter("url", words{"has a URL that the platform pushes to", "地址符合平台要求"})
+	} else {
+		r.enter("connected", words{"registers and keeps a long connection", "完成注册并保持长连接"})
+	}
 	if r.Forge > 0 {
 		r.forgers = r.makeForgers()
 	}
 	r.lookAtURL()
 	return r, nil
+}
+
+// shown is a URL as reports have it: without the password that may be in it.
+func shown(to string) string {
+	u, err := url.Parse(to)
+	if err != nil {
+		return ""
+	}
+	return u.Redacted()
 }
 
 // CheckNames refuses options that name a habit, a finding or a language that there is not.
@@ -269,7 +287,7 @@ func (r *run) plan() []job {
 	return jobs
 }
 
-// sendAll begins every message at its time.
+// sendAll begins every message at its time, and one after the other: each is given the slot of its first request in its turn.
 func (r *run) sendAll(ctx context.Context) error {
 	outstanding := make(chan struct{}, maxOutstanding)
 	began := time.Now()
@@ -285,10 +303,16 @@ func (r *run) sendAll(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		}
+		first, err := r.reserve(ctx)
+		if err != nil {
+			return err
+		}
 		r.jobs.Add(1)
 		go func() {
 			defer r.jobs.Done()
 			defer func() { <-outstanding }()
+			defer first.release()
+			ctx := context.WithValue(ctx, reservedKey{}, first)
 			if j.forger != nil {
 				r.forge(ctx, j)
 				return
@@ -298,6 +322,45 @@ func (r *run) sendAll(ctx context.Context) error {
 	}
 	r.jobs.Wait()
 	return ctx.Err()
+}
+
+// reserved is a slot that was taken for the next request of a message.
+type reserved struct {
+	slots chan struct{}
+	held  atomic.Bool
+}
+
+type reservedKey struct{}
+
+func (r *run) reserve(ctx context.Context) (*reserved, error) {
+	select {
+	case r.slots <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	s := &reserved{slots: r.slots}
+	s.held.Store(true)
+	return s, nil
+}
+
+// release gives the slot back, unless a request took it.
+func (s *reserved) release() {
+	if s.held.CompareAndSwap(true, false) {
+		<-s.slots
+	}
+}
+
+// enterSlot waits until one more request may be under way. The caller takes it out of r.slots again.
+func (r *run) enterSlot(ctx context.Context) bool {
+	if s, _ := ctx.Value(reservedKey{}).(*reserved); s != nil && s.held.CompareAndSwap(true, false) {
+		return true
+	}
+	select {
+	case r.slots <- struct{}{}:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 func sleep(ctx context.Context, d time.Duration) error {

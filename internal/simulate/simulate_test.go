@@ -51,6 +51,7 @@ func TestBadReceivers(t *testing.T) {
 			"wrong_words", "something else than the word success"},
 		{"the right word in quotes is no acknowledgement", &alipay.Dialect, always(200, `"success"`), nil,
 			"wrong_words", "the bare word"},
+		{"the right word with a line end is warned of", &alipay.Dialect, behind("\n"), nil, "loose_words", `answered "success\n"`},
 		{"201 is no acknowledgement where the platform wants 200", &douyin.Dialect, always(201, ""), nil,
 			"wrong_words", "answered 201"},
 		{"a redirect is found", &douyin.Dialect, always(302, ""), nil, "redirect", "answered 302"},
@@ -84,6 +85,16 @@ func TestBadReceivers(t *testing.T) {
 					t.Errorf("passed: %v with %+v", report.Passed, f)
 				}
 			})
+		})
+	}
+}
+
+// behind puts something behind what a good receiver answers.
+func behind(text string) func(http.Handler) http.Handler {
+	return func(good http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			good.ServeHTTP(w, r)
+			_, _ = w.Write([]byte(text))
 		})
 	}
 }
@@ -131,6 +142,27 @@ func TestAGoodReceiverPasses(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { takesAll(t, d) })
 		})
 	}
+}
+
+// TestMessagesBeginInTheirOrder has one request at a time under way, so that their order is that in which they began.
+func TestMessagesBeginInTheirOrder(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var got []string
+		simulated(t, &douyin.Dialect, nil, func(o *simulate.Options) {
+			o.Count, o.Parallel = 40, 1
+			o.Progress = func(s simulate.Step) { got = append(got, s.EventType) }
+		})
+		if len(got) != 40 {
+			t.Fatalf("%d steps", len(got))
+		}
+		events := douyin.Dialect.Examples
+		for i, e := range got {
+			if want := events[i%len(events)].EventType; e != want {
+				t.Fatalf("message %d was %s, want %s", i, e, want)
+			}
+		}
+	})
 }
 
 func takesAll(t *testing.T, d *dialect.Dialect) {
@@ -442,6 +474,23 @@ func TestRuns(t *testing.T) {
 				t.Errorf("told %v, want %v", kinds, want)
 			}
 		})
+	})
+}
+
+func TestReportKeepsThePasswordOfTheURL(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		report, _ := simulated(t, &alipay.Dialect, always(500, ""), func(o *simulate.Options) {
+			o.To, o.Handshake, o.Forge = "http://me:open-sesame@receiver.example/in/x", true, 1
+		})
+		var b strings.Builder
+		table, junit, doc := report.WriteTable(&b), report.WriteJUnit(&b), json.NewEncoder(&b).Encode(report)
+		if err := errors.Join(table, junit, doc); err != nil || !strings.Contains(b.String(), "http://me:xxxxx@receiver.example/in/x") {
+			t.Errorf("%v: %s", err, b.String())
+		}
+		if strings.Contains(b.String(), "open-sesame") {
+			t.Errorf("shows the password: %s", b.String())
+		}
 	})
 }
 

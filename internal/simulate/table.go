@@ -37,7 +37,7 @@ func (r Report) WriteTable(w io.Writer) error {
 		}
 		r.writeCheck(&b, c)
 	}
-	verdict := say(r.Lang, words{"%s: %d of %d checks", "%s：%d/%d 项"}, r.passed(r.Passed), right, tried)
+	verdict := say(r.Lang, words{"%s: %d of %d checks passed", "%s：共 %[3]d 项检查，通过 %[2]d 项"}, r.passed(r.Passed), right, tried)
 	r.row(&b, wordVerdict, "%s", verdict)
 	_, err := io.WriteString(w, b.String())
 	return err
@@ -76,6 +76,10 @@ func (r Report) writeTotals(b *strings.Builder) {
 		r.row(b, wordForged, "%s", line)
 	}
 	l := r.Latency
+	if l == (Latency{}) {
+		r.row(b, wordAnswers, "%s", say(r.Lang, words{"none (limit %.0f ms)", "无（时限 %.0f ms）"}, r.DeadlineMs))
+		return
+	}
 	r.row(b, wordAnswers, "p50 %.1f ms, p90 %.1f ms, p99 %.1f ms, max %.1f ms %s", l.P50, l.P90, l.P99, l.Max,
 		say(r.Lang, words{"(limit %.0f ms)", "（时限 %.0f ms）"}, r.DeadlineMs))
 }

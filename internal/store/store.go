@@ -80,6 +80,8 @@ type Config interface {
 	Endpoints(ctx context.Context, app hook.ApplicationID, p Page) (List[hook.Endpoint], error)
 	// DeleteEndpoint removes it with the resends wished for it, and cancels its pending deliveries in the same transaction.
 	DeleteEndpoint(ctx context.Context, app hook.ApplicationID, id hook.EndpointID, now time.Time) error
+	// AccountEndpoints lists the endpoints whose Account it is, oldest first, MaxAccountEndpoints at most: one of each profile.
+	AccountEndpoints(ctx context.Context, account string) ([]hook.EndpointID, error)
 	// Target is an endpoint with all that the engine needs: merged settings and its application's allow list.
 	Target(ctx context.Context, id hook.EndpointID) (Target, error)
 
@@ -107,6 +109,9 @@ type Config interface {
 	Tokens(ctx context.Context, p Page) (List[hook.Token], error)
 	DeleteToken(ctx context.Context, id hook.TokenID) error
 }
+
+// MaxAccountEndpoints bounds how many profiles may share an account.
+const MaxAccountEndpoints = 16
 
 // Target is an endpoint as the engine sees it.
 type Target struct {
@@ -139,6 +144,10 @@ type Flow interface {
 	// must know what it has in hand; other nodes do not get it until the lease has passed. The embedded store has one
 	// owner and writes nothing. next is the earliest NextAt of a delivery that was not returned, zero when there is none.
 	Claim(ctx context.Context, ep hook.EndpointID, now time.Time, lease time.Duration, n int) (work []hook.Work, next time.Time, err error)
+
+	// Hasten makes the next attempts of messages that are pending for an endpoint due at now, where they are due later.
+	// KindNotFound when there is no such endpoint; messages that are not pending for it are passed over.
+	Hasten(ctx context.Context, ep hook.EndpointID, messages []hook.MessageID, now time.Time) error
 
 	// Finish records attempts with what they made of their deliveries, and endpoint health, in one commit. A delivery that is
 	// no longer pending keeps its state, but for a success, which always delivers; its attempt is recorded all the same. A manual

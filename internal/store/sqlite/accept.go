@@ -84,6 +84,14 @@ func (e *entry) prepare(packs *packer, in *hook.Accept, out *hook.Accepted) {
 	}
 }
 
+// packRemote puts the sender's address behind a head. What was stored before there was one has none.
+func packRemote(head []byte, remote string) []byte {
+	if remote == "" {
+		return head
+	}
+	return packText(head, remote)
+}
+
 func packEnvelope(m *hook.Message) []byte {
 	if len(m.Channels) == 0 && len(m.Tags) == 0 && len(m.Platform) == 0 && m.Unreadable == "" && m.Trace == "" {
 		return nil

@@ -54,7 +54,7 @@ func packHead(b []byte, r *hook.Raw) []byte {
 // appendHead appends the packed head of a request with its length in front.
 func appendHead(b []byte, r *hook.Raw) []byte {
 	start := len(b)
-	b = packHead(append(b, make([]byte, numberBytes)...), r)
+	b = packRemote(packHead(append(b, make([]byte, numberBytes)...), r), r.Remote)
 	head := b[start+numberBytes:]
 	b = binary.AppendUvarint(b[:start], uint64(len(head)))
 	return append(b, head...) // towards the front, within the same bytes

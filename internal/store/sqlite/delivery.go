@@ -149,6 +149,28 @@ func (t *tx) wish(m hook.MessageID, l *lane, now time.Time) error {
 		int(int64(m)).int(int64(ep)).int(now.UnixMilli()).exec()
 }
 
+// Hasten is part of store.Flow.
+func (db *DB) Hasten(ctx context.Context, ep hook.EndpointID, messages []hook.MessageID, now time.Time) error {
+	if len(messages) == 0 {
+		return nil
+	}
+	return db.do(ctx, func(t *tx) error {
+		l := t.lanes.byEndpoint[ep]
+		if l == nil {
+			return noSuch("endpoint", ep.String())
+		}
+		for _, m := range messages {
+			err := t.query(`UPDATE deliveries SET next_at = ? WHERE message = ? AND endpoint = ? AND state = 0 AND lane = ? AND next_at > ?`).
+				time(now).int(int64(m)).int(int64(ep)).int(l.id).time(now).exec()
+			if err != nil {
+				return err
+			}
+		}
+		t.changes = append(t.changes, store.Change{Config: true, Endpoint: ep})
+		return nil
+	})
+}
+
 // takesResends fails when nothing is sent to an endpoint: a resend would be wished for ever.
 func (l *lane) takesResends() error {
 	switch {

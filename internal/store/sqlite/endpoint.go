@@ -62,11 +62,12 @@ func (t *tx) endpointSecrets(e *hook.Endpoint) []byte {
 	return t.sealSecrets(place("endpoint", e.ID), secrets{e.Settings, e.Headers, e.OldSecrets})
 }
 
-const endpointColumns = `SELECT id, app, uid, profile, disabled, disabled_reason, failing_since, doc, secrets, created FROM endpoints WHERE `
+const endpointColumns = `SELECT id, app, uid, profile, account, disabled, disabled_reason, failing_since, doc, secrets, created FROM endpoints WHERE `
 
 func (db *DB) getEndpoint(q *stmt) (e hook.Endpoint, err error) {
 	e.ID, e.App, e.UID = hook.EndpointID(q.getInt()), hook.ApplicationID(q.getInt()), q.getText()
-	e.Profile, e.Disabled, e.DisabledReason, e.FailingSince = hook.ProfileID(q.getInt()), q.getBool(), q.getText(), q.getTime()
+	e.Profile, e.Account = hook.ProfileID(q.getInt()), q.getText()
+	e.Disabled, e.DisabledReason, e.FailingSince = q.getBool(), q.getText(), q.getTime()
 	var d endpointDoc
 	if err := readDoc(q.getText(), &d); err != nil {
 		return e, err
@@ -94,9 +95,9 @@ func (db *DB) CreateEndpoint(ctx context.Context, e hook.Endpoint) error {
 		t.setLane(newLane(lane, &e))
 		t.issued(int64(e.ID))
 		t.changes = append(t.changes, store.Change{Config: true, Endpoint: e.ID})
-		return t.query(`INSERT INTO endpoints (id, app, uid, profile, lane, disabled, disabled_reason, failing_since, doc, secrets, created)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`).
-			int(int64(e.ID)).int(int64(e.App)).optional(e.UID).int(int64(e.Profile)).int(lane).bool(e.Disabled).
+		return t.query(`INSERT INTO endpoints (id, app, uid, profile, account, lane, disabled, disabled_reason, failing_since, doc, secrets, created)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`).
+			int(int64(e.ID)).int(int64(e.App)).optional(e.UID).int(int64(e.Profile)).optional(e.Account).int(lane).bool(e.Disabled).
 			text(e.DisabledReason).time(e.FailingSince).text(endpointText(&e)).blob(t.endpointSecrets(&e)).time(e.CreatedAt).exec()
 	})
 }
@@ -109,7 +110,24 @@ func (t *tx) checkEndpoint(e *hook.Endpoint) error {
 	if err := t.namesProfile(e.Profile); err != nil {
 		return err
 	}
+	if err := t.freeAccount(e); err != nil {
+		return err
+	}
 	return t.freeUID(`SELECT id FROM endpoints WHERE app = ? AND uid = ?`, "endpoint of the application", e.UID, int64(e.ID), int64(e.App))
+}
+
+// freeAccount fails when the long connections of an endpoint are those of another.
+func (t *tx) freeAccount(e *hook.Endpoint) error {
+	if e.Account == "" {
+		return nil
+	}
+	var owner hook.EndpointID
+	q := t.query(`SELECT id FROM endpoints WHERE account = ? AND profile = ?`).text(e.Account).int(int64(e.Profile))
+	found, err := q.first(func() { owner = hook.EndpointID(q.getInt()) })
+	if err != nil || !found || owner == e.ID {
+		return err
+	}
+	return &hook.Error{Kind: hook.KindConflict, Field: "account", Text: "the long connections of " + e.Account + " under this profile are another endpoint's"}
 }
 
 // UpdateEndpoint is part of store.Config.
@@ -152,9 +170,9 @@ func (t *tx) updateEndpoint(e *hook.Endpoint) error {
 	}
 	t.setLane(newLane(lane, e))
 	t.changes = append(t.changes, store.Change{Config: true, Endpoint: e.ID})
-	return t.query(`UPDATE endpoints SET uid = ?, profile = ?, lane = ?, disabled = ?, disabled_reason = ?, failing_since = ?,
+	return t.query(`UPDATE endpoints SET uid = ?, profile = ?, account = ?, lane = ?, disabled = ?, disabled_reason = ?, failing_since = ?,
 		doc = ?, secrets = ? WHERE id = ?`).
-		optional(e.UID).int(int64(e.Profile)).int(lane).bool(e.Disabled).text(e.DisabledReason).time(e.FailingSince).
+		optional(e.UID).int(int64(e.Profile)).optional(e.Account).int(lane).bool(e.Disabled).text(e.DisabledReason).time(e.FailingSince).
 		text(endpointText(e)).blob(t.endpointSecrets(e)).int(int64(e.ID)).exec()
 }
 
@@ -223,6 +241,18 @@ func (db *DB) Endpoints(ctx context.Context, app hook.ApplicationID, p store.Pag
 		return err
 	})
 	return l, err
+}
+
+// AccountEndpoints is part of store.Config.
+func (db *DB) AccountEndpoints(ctx context.Context, account string) (all []hook.EndpointID, err error) {
+	err = db.read(ctx, func(c *conn) error {
+		q := c.query(`SELECT id FROM endpoints WHERE account = ? ORDER BY id LIMIT ?`).text(account).int(store.MaxAccountEndpoints)
+		return q.each(func() error {
+			all = append(all, hook.EndpointID(q.getInt()))
+			return nil
+		})
+	})
+	return all, err
 }
 
 // DeleteEndpoint is part of store.Config.

@@ -61,6 +61,9 @@ func (s *stmt) getContent(m *hook.Message, raw bool) error {
 	}
 	u := unpacker{b: head}
 	m.Raw = &hook.Raw{Method: u.text(), Query: u.text(), Header: u.lists(), Body: body}
+	if len(u.b) > 0 { // where the sender's address is known
+		m.Raw.Remote = u.text()
+	}
 	return u.err
 }
 

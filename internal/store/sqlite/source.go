@@ -10,15 +10,16 @@ import (
 )
 
 type sourceDoc struct {
-	Name        string    `json:"name"`
-	Dialect     string    `json:"dialect"`
-	Door        string    `json:"door"`
-	OldDoors    []doorDoc `json:"oldDoors"`
-	VerifyUntil moment    `json:"verifyUntil,omitempty"`
-	AllowFrom   []string  `json:"allowFrom"`
-	Disabled    bool      `json:"disabled,omitempty"`
-	Managed     bool      `json:"managed,omitempty"`
-	UpdatedAt   moment    `json:"updatedAt"`
+	Name        string         `json:"name"`
+	Dialect     string         `json:"dialect"`
+	Transport   hook.Transport `json:"transport,omitempty"`
+	Door        string         `json:"door"`
+	OldDoors    []doorDoc      `json:"oldDoors"`
+	VerifyUntil moment         `json:"verifyUntil,omitempty"`
+	AllowFrom   []string       `json:"allowFrom"`
+	Disabled    bool           `json:"disabled,omitempty"`
+	Managed     bool           `json:"managed,omitempty"`
+	UpdatedAt   moment         `json:"updatedAt"`
 }
 
 type doorDoc struct {
@@ -28,7 +29,7 @@ type doorDoc struct {
 
 func sourceText(s *hook.Source) string {
 	d := sourceDoc{
-		Name: s.Name, Dialect: s.Dialect, Door: s.Door, VerifyUntil: momentOf(s.VerifyUntil), AllowFrom: s.AllowFrom,
+		Name: s.Name, Dialect: s.Dialect, Transport: s.Transport, Door: s.Door, VerifyUntil: momentOf(s.VerifyUntil), AllowFrom: s.AllowFrom,
 		Disabled: s.Disabled, Managed: s.Managed, UpdatedAt: momentOf(s.UpdatedAt),
 	}
 	for _, o := range s.OldDoors {
@@ -50,7 +51,7 @@ func (db *DB) getSource(q *stmt) (s hook.Source, err error) {
 	if err := readDoc(q.getText(), &d); err != nil {
 		return s, err
 	}
-	s.Name, s.Dialect, s.Door, s.AllowFrom = d.Name, d.Dialect, d.Door, d.AllowFrom
+	s.Name, s.Dialect, s.Transport, s.Door, s.AllowFrom = d.Name, d.Dialect, d.Transport, d.Door, d.AllowFrom
 	s.VerifyUntil, s.Disabled, s.Managed, s.UpdatedAt = d.VerifyUntil.time(), d.Disabled, d.Managed, d.UpdatedAt.time()
 	for _, o := range d.OldDoors {
 		s.OldDoors = append(s.OldDoors, hook.OldDoor{Door: o.Door, Until: o.Until.time()})

@@ -317,7 +317,7 @@ func received(f *fixture, app hook.ApplicationID, body, payload []byte) hook.Mes
 	m.Platform = map[string]string{"client_key": "值", "bytes": "\xfe"}
 	m.Payload = payload
 	m.Unreadable = "the content is no JSON"
-	m.Raw = &hook.Raw{Method: "POST", Query: "a=b&a=c", Header: http.Header{"X-A": {"1", "\xff"}, "X-B": {""}}, Body: body}
+	m.Raw = &hook.Raw{Method: "POST", Query: "a=b&a=c", Header: http.Header{"X-A": {"1", "\xff"}, "X-B": {""}}, Body: body, Remote: "2001:db8::1"}
 	return m
 }
 

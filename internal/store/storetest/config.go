@@ -27,6 +27,7 @@ var configTests = map[string]func(*testing.T, *fixture){
 	"of another application is not found":                           othersConfig,
 	"deleting an application takes all that it has":                 deleteApplication,
 	"a door leads to its source with merged settings":               route,
+	"an account under a profile is one endpoint's":                  accounts,
 	"an old door opens until its end":                               oldDoor,
 	"a target has merged settings and the application's allow list": target,
 	"tokens of an application are ended":                            expireTokens,
@@ -236,7 +237,7 @@ func sourceRoundTrip(t *testing.T, f *fixture) {
 	app, p := f.app(), f.profile()
 	s := hook.Source{
 		ID: hook.NewID[hook.SourceID](f.ids, f.now), App: app.ID, UID: "s", Name: "门", Dialect: "douyin", Profile: p.ID,
-		Settings: odd(), Door: "front", OldDoors: []hook.OldDoor{{Door: "back", Until: f.now.Add(time.Hour)}},
+		Settings: odd(), Transport: hook.TransportLongConn, Door: "front", OldDoors: []hook.OldDoor{{Door: "back", Until: f.now.Add(time.Hour)}},
 		VerifyUntil: f.now.Add(time.Minute), AllowFrom: []string{"203.0.113.0/24"}, Disabled: true, Managed: true,
 		CreatedAt: f.now, UpdatedAt: f.now.Add(time.Second),
 	}
@@ -268,7 +269,7 @@ func fullEndpoint(f *fixture, app hook.ApplicationID, p hook.ProfileID) hook.End
 		ThrottleRate: 9, Concurrency: 3, Paused: true, DisabledReason: "because", RequireVerified: true,
 		Verification: hook.Verification{State: hook.VerificationFailed, At: f.now, Reason: "no answer"},
 		OldSecrets:   []hook.OldSecret{{Value: "whsec_\xff", Until: f.now.Add(time.Hour)}, {Value: "", Until: time.Time{}}},
-		Transport:    hook.TransportPoll, Version: 3,
+		Transport:    hook.TransportPoll, Account: "2013121700999429", Version: 3,
 		PublicOnly: true, FailingSince: f.now.Add(-time.Hour), Metadata: map[string]string{"k": "v"}, Managed: true,
 		CreatedAt: f.now, UpdatedAt: f.now.Add(time.Second),
 	}
@@ -518,6 +519,42 @@ func replacedToken(t *testing.T, f *fixture) {
 	list, err := f.Tokens(f.ctx, store.Page{})
 	f.ok(err)
 	same(t, list.Items, []hook.Token{k})
+}
+
+// accounts are unique with their profile, and find their endpoints.
+func accounts(t *testing.T, f *fixture) {
+	app, p := f.app(), f.profile()
+	with := func(account string, profile hook.ProfileID) hook.Endpoint {
+		e := f.newEndpoint(app.ID)
+		e.Transport, e.Account, e.Profile = hook.TransportLongConn, account, profile
+		return e
+	}
+	wants := func(account string, want ...hook.EndpointID) {
+		t.Helper()
+		got, err := f.AccountEndpoints(f.ctx, account)
+		f.ok(err)
+		if !slices.Equal(got, want) {
+			t.Fatalf("%s is the account of %v, want %v", account, got, want)
+		}
+	}
+	first, second, none := with("1", 0), with("1", p.ID), with("", 0)
+	f.ok(f.CreateEndpoint(f.ctx, first))
+	f.ok(f.CreateEndpoint(f.ctx, second))
+	f.ok(f.CreateEndpoint(f.ctx, none))
+	f.ok(f.CreateEndpoint(f.ctx, with("", 0)))
+	wants("1", first.ID, second.ID)
+	wants("2")
+	wants("")
+	f.failsField(f.CreateEndpoint(f.ctx, with("1", p.ID)), hook.KindConflict, "account")
+	none.Account = "1"
+	f.failsField(f.UpdateEndpoint(f.ctx, none), hook.KindConflict, "account")
+	f.ok(f.UpdateEndpoint(f.ctx, first)) // its own is no other's
+	first.Account = "2"
+	f.ok(f.UpdateEndpoint(f.ctx, first))
+	f.ok(f.UpdateEndpoint(f.ctx, none))
+	wants("1", second.ID, none.ID)
+	f.ok(f.DeleteEndpoint(f.ctx, app.ID, second.ID, f.now))
+	f.ok(f.CreateEndpoint(f.ctx, with("1", p.ID)))
 }
 
 func configChanges(t *testing.T, f *fixture) {

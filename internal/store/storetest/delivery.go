@@ -26,6 +26,7 @@ var deliveryTests = map[string]func(*testing.T, *fixture){
 	"disabling cancels what is pending and nothing else":      disableCancels,
 	"deleting an endpoint cancels what is pending":            deleteCancels,
 	"what was canceled stays so when the endpoint comes back": canceledForGood,
+	"what is pending can be hastened, and nothing else":       hasten,
 	"an endpoint that is paused keeps its deliveries":         pausedKeeps,
 }
 
@@ -38,6 +39,35 @@ func resendMissing(_ *testing.T, f *fixture) {
 	f.fails(f.Resend(f.ctx, app.ID, theirs.ID, e.ID, f.now), hook.KindNotFound)
 	f.fails(f.Resend(f.ctx, app.ID, m.ID, elsewhere.ID, f.now), hook.KindNotFound)
 	f.fails(f.Resend(f.ctx, hook.NewID[hook.ApplicationID](f.ids, f.now), m.ID, e.ID, f.now), hook.KindNotFound)
+}
+
+// hasten brings forward what is planned for later, of its endpoint only, and what is pending only.
+func hasten(t *testing.T, f *fixture) {
+	app := f.app()
+	e, other := f.endpoint(app.ID), f.endpoint(app.ID)
+	later, done, now := f.message(app.ID), f.message(app.ID), f.message(app.ID)
+	of := func(m hook.Message, ep hook.EndpointID) hook.Delivery { return f.delivery(app.ID, m.ID, ep) }
+	f.finish(f.outcome(of(later, e.ID), hook.Retry, time.Hour), f.outcome(of(later, other.ID), hook.Retry, time.Hour), f.outcome(of(done, e.ID), hook.Success))
+	elsewhere, delivered, due := of(later, other.ID), of(done, e.ID), of(now, e.ID)
+	f.later(time.Minute)
+	f.told()
+	unknown := hook.NewID[hook.MessageID](f.ids, f.now)
+	f.ok(f.Hasten(f.ctx, e.ID, []hook.MessageID{later.ID, done.ID, now.ID, unknown}, f.now))
+	if c := f.told(); len(c) != 1 || !c[0].Config || c[0].Endpoint != e.ID {
+		t.Fatalf("hastening told %+v", c)
+	}
+	if d := of(later, e.ID); d.State != hook.Pending || !d.NextAt.Equal(f.now) || d.Attempts != 1 {
+		t.Fatalf("hastened to %+v", d)
+	}
+	same(t, of(later, other.ID), elsewhere)
+	same(t, of(done, e.ID), delivered)
+	same(t, of(now, e.ID), due) // what is due is not put off
+	f.ok(f.Hasten(f.ctx, e.ID, nil, f.now))
+	f.fails(f.Hasten(f.ctx, hook.NewID[hook.EndpointID](f.ids, f.now), []hook.MessageID{later.ID}, f.now), hook.KindNotFound)
+	e.Disabled = true
+	f.ok(f.UpdateEndpoint(f.ctx, e))
+	f.ok(f.Hasten(f.ctx, e.ID, []hook.MessageID{later.ID}, f.later(time.Minute)))
+	f.wantState(app.ID, later.ID, e.ID, hook.Canceled)
 }
 
 func resendGone(_ *testing.T, f *fixture) {
