@@ -92,7 +92,7 @@ func (t *selftest) runCuts(ctx context.Context) (err error) {
 	}
 	c.report.On, c.report.DataFsync = disk.Volume, disk.Fsync
 	if free := disk.Volume.Free; free < cutFree {
-		return failed(fmt.Errorf("%d MiB are free in %s; the test needs %d MiB", free>>20, t.data, cutFree>>20), "make room, or name a folder of another disk with --data")
+		return &exitError{4, fmt.Errorf("%d MiB are free in %s; the test needs %d MiB", free>>20, t.data, cutFree>>20), "make room, or name a folder of another disk with --data"}
 	}
 	if c.image, err = proof.NewImage(ctx, dir, cutImage+int64(t.cuts)*cutEach); err != nil {
 		if ctx.Err() != nil {

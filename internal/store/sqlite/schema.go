@@ -43,6 +43,9 @@ func Schema(ctx context.Context, dir string) (have int, missing []string, err er
 		return 0, nil, err
 	}
 	defer func() { err = errors.Join(err, c.close()) }()
+	if _, err := c.checkTables(); err != nil {
+		return 0, nil, err
+	}
 	text, err := c.one(`PRAGMA user_version`)
 	if err != nil {
 		return 0, nil, err
@@ -61,6 +64,33 @@ func Schema(ctx context.Context, dir string) (have int, missing []string, err er
 		missing = append(missing, filepath.Base(name))
 	}
 	return have, missing, nil
+}
+
+// recognise refuses, before anything is changed, a file that is no store, and a store that was made with another main key.
+func (w *writer) recognise() error {
+	empty, err := w.checkTables()
+	if err != nil || empty {
+		return err
+	}
+	check, err := w.meta(keyCheckName)
+	if err != nil {
+		return err
+	}
+	next, err := w.meta(keyNextName)
+	if err == nil {
+		_, err = w.db.o.fit(check, next)
+	}
+	return err
+}
+
+// checkTables says whether a file is empty, and refuses one that holds the tables of another program.
+func (c *conn) checkTables() (empty bool, err error) {
+	text, err := c.one(`SELECT CASE WHEN NOT EXISTS (SELECT 1 FROM sqlite_schema) THEN 'empty'
+		WHEN (SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name IN ('meta', 'counts', 'lanes')) = 3 THEN 'ours' ELSE 'other' END`)
+	if text == "other" {
+		err = errors.New(fileName + " is a database of another program: move it away, or give Waypost a folder of its own with --data")
+	}
+	return text == "empty", err
 }
 
 func tooNew(have, known int) error {

@@ -3,6 +3,7 @@ package sqlite_test
 import (
 	"bytes"
 	"compress/gzip"
+	"errors"
 	"io"
 	"net/http"
 	"os"
@@ -266,4 +267,18 @@ func unzip(t *testing.T, file string) []byte {
 	b, err := io.ReadAll(r)
 	must(t, err)
 	return b
+}
+
+// A start with another main key changes nothing, so that an earlier version can still open the store.
+func TestAWrongMainKeyBringsNothingUpToDate(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	must(t, os.WriteFile(filepath.Join(dir, "waypost.db"), unzip(t, "testdata/schema1.db.gz"), 0o600))
+	_, err := sqlite.Open(t.Context(), sqlite.Options{Dir: dir, Sealer: sealer(t, 2)})
+	if !errors.Is(err, store.ErrMainKey) {
+		t.Errorf("%v is not ErrMainKey", err)
+	}
+	if have, _, err := sqlite.Schema(t.Context(), dir); have != 1 || err != nil {
+		t.Errorf("after the refusal the schema is %d, %v", have, err)
+	}
 }

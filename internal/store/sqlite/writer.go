@@ -41,6 +41,9 @@ func (db *DB) newWriter(ctx context.Context) (_ *writer, err error) {
 	if err := w.certifyLog(); err != nil {
 		return nil, err
 	}
+	if err := w.recognise(); err != nil {
+		return nil, err
+	}
 	if err := migrate(ctx, c); err != nil {
 		return nil, err
 	}
