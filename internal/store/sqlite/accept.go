@@ -16,12 +16,20 @@ type entry struct {
 	now      int64        // when it was made
 	due      int64        // when its deliveries are
 	envelope []byte
+	written  []byte // the envelope as it is stored
 	content  []byte // packed
 	size     int    // of the content, in bytes, before it was packed
 	same     key    // "" = never a duplicate
 	event    key    // of the sender's own id, when it must be unique
 	twin     key
+	to       []recipient // where it is delivered to
 	out      *hook.Accepted
+}
+
+// recipient is an endpoint and its lane.
+type recipient struct {
+	endpoint hook.EndpointID
+	lane     int64
 }
 
 // Accept is part of store.Flow.
@@ -44,14 +52,23 @@ func (db *DB) Accept(ctx context.Context, batch []hook.Accept) ([]hook.Accepted,
 	}
 	repeats := func() bool { return !slices.ContainsFunc(out, func(a hook.Accepted) bool { return !a.Duplicate }) }
 	result := store.Result{Accepted: out}
-	err := db.write(ctx, &request{kind: forAccept, rows: len(batch), bytes: size, repeats: repeats, result: result, run: func(t *tx) error {
+	run := func(t *tx) error {
 		for i := range entries {
 			if err := t.accept(&entries[i]); err != nil {
 				return err
 			}
 		}
 		return nil
-	}})
+	}
+	record := func(b []byte) []byte {
+		for i := range entries {
+			if out[i].Err == nil && !out[i].Duplicate {
+				b = entries[i].pack(b)
+			}
+		}
+		return b
+	}
+	err := db.write(ctx, &request{kind: forAccept, rows: len(batch), bytes: size, repeats: repeats, result: result, run: run, record: record})
 	if err != nil {
 		return nil, err
 	}
@@ -130,9 +147,42 @@ func (t *tx) accept(e *entry) error {
 	if err != nil {
 		return err
 	}
+	e.written = envelope
 	m.ID = max(e.in.Message.ID, t.lastMessage+1)
-	t.lastMessage = m.ID
-	if err := t.insertMessage(m, envelope); err != nil {
+	e.choose(t, lanes)
+	if err := t.insert(e); err != nil {
+		return err
+	}
+	e.out.Message = *m
+	e.out.Message.Platform = platform
+	for _, p := range e.to {
+		e.out.Deliveries = append(e.out.Deliveries, hook.Delivery{
+			App: m.App, Message: m.ID, Endpoint: p.endpoint, State: hook.Pending, NextAt: fromMillis(e.due),
+		})
+	}
+	t.accepted = append(t.accepted, *e.out)
+	return nil
+}
+
+// choose finds the endpoints that a message goes to.
+func (e *entry) choose(t *tx, lanes []*lane) {
+	e.to = e.to[:0]
+	if flags, restricted := t.lanes.flags[e.msg.App]; restricted && !hook.Permits(flags, e.in.Needs) {
+		return
+	}
+	for _, l := range lanes {
+		if e.in.GoesTo(&l.endpoint) {
+			e.to = append(e.to, recipient{l.endpoint.ID, l.id})
+		}
+	}
+}
+
+// insert writes a new message and its pending deliveries. Nothing is decided here any more: what goes in is what the journal
+// has of it.
+func (t *tx) insert(e *entry) error {
+	m := &e.msg
+	t.lastMessage = max(t.lastMessage, m.ID)
+	if err := t.insertMessage(m, e.written); err != nil {
 		return err
 	}
 	for _, k := range []*key{&e.same, &e.event, &e.twin} {
@@ -143,14 +193,16 @@ func (t *tx) accept(e *entry) error {
 	if err := t.insertContent(m.ID, e.content); err != nil {
 		return err
 	}
-	e.out.Message = *m
-	e.out.Message.Platform = platform
-	if err := t.fanOut(e, lanes); err != nil {
-		return err
+	for _, p := range e.to {
+		err := t.query(`INSERT INTO deliveries (message, endpoint, lane, state, attempts, next_at) VALUES (?, ?, ?, 0, 0, ?)`).
+			int(int64(m.ID)).int(int64(p.endpoint)).int(p.lane).int(e.due).exec()
+		if err != nil {
+			return err
+		}
+		t.count(hook.Pending, 1, p.lane, m.ID, p.endpoint)
 	}
 	t.issued(int64(m.ID))
 	t.counts.Messages++
-	t.accepted = append(t.accepted, *e.out)
 	return nil
 }
 
@@ -176,27 +228,4 @@ func (t *tx) insertMessage(m *hook.Message, envelope []byte) error {
 // insertContent leaves the columns empty that are only filled in rows of before there was packed.
 func (t *tx) insertContent(id hook.MessageID, packed []byte) error {
 	return t.query(`INSERT INTO payloads (message, format, payload, packed) VALUES (?, 0, x'', ?)`).int(int64(id)).blob(packed).exec()
-}
-
-// fanOut makes a pending delivery for every endpoint that the message goes to.
-func (t *tx) fanOut(e *entry, lanes []*lane) error {
-	if flags, restricted := t.lanes.flags[e.msg.App]; restricted && !hook.Permits(flags, e.in.Needs) {
-		return nil
-	}
-	for _, l := range lanes {
-		if !e.in.GoesTo(&l.endpoint) {
-			continue
-		}
-		ep := l.endpoint.ID
-		err := t.query(`INSERT INTO deliveries (message, endpoint, lane, state, attempts, next_at) VALUES (?, ?, ?, 0, 0, ?)`).
-			int(int64(e.msg.ID)).int(int64(ep)).int(l.id).int(e.due).exec()
-		if err != nil {
-			return err
-		}
-		t.count(hook.Pending, 1, l.id, e.msg.ID, ep)
-		e.out.Deliveries = append(e.out.Deliveries, hook.Delivery{
-			App: e.msg.App, Message: e.msg.ID, Endpoint: ep, State: hook.Pending, NextAt: fromMillis(e.due),
-		})
-	}
-	return nil
 }

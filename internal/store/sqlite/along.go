@@ -17,6 +17,7 @@ func (db *DB) along(ctx context.Context, r *request) {
 		return
 	}
 	run := r.run
+	r.record = nil // what goes along is not for the journal
 	r.rows += 1 + len(a.Events)
 	r.run = func(t *tx) error {
 		if err := t.freeReceipt(a.Receipt); err != nil {
@@ -107,7 +108,7 @@ func receiptPlace(key [32]byte) string { return "receipt/" + hex.EncodeToString(
 
 // Receipt is part of store.Read.
 func (db *DB) Receipt(ctx context.Context, key [32]byte, now time.Time) (status int, body []byte, found bool, err error) {
-	err = db.read(ctx, func(c *conn) error {
+	err = db.readSettled(ctx, func(c *conn) error {
 		var bad error
 		q := c.query(`SELECT status, body FROM receipts WHERE key = ? AND expires > ?`).blob(key[:]).int(now.UnixMilli())
 		found, err = q.first(func() {

@@ -96,7 +96,7 @@ func (db *DB) UpdateApplication(ctx context.Context, a hook.Application) error {
 
 // Application is part of store.Config. No reference leads to hook.Operational.
 func (db *DB) Application(ctx context.Context, ref string) (a hook.Application, err error) {
-	err = db.read(ctx, func(c *conn) error {
+	err = db.readSettled(ctx, func(c *conn) error {
 		id, e := hook.ParseID[hook.ApplicationID](ref)
 		switch {
 		case id == hook.Operational:

@@ -242,7 +242,7 @@ func countRows(t *testing.T, db *DB, sql string) (n int) {
 	return n
 }
 
-// A store of before schema 4 has contents in columns of their own, and keys in full.
+// A store of before schema 5 has contents in columns of their own, and keys in full.
 func TestRowsOfBeforeAreRead(t *testing.T) {
 	t.Parallel()
 	db := openWith(t, t.TempDir(), keyOf(t, 1), nil)

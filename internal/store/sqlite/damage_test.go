@@ -17,7 +17,7 @@ import (
 func imageOf(t *testing.T, n int) (d *powercut.Disk, dir string, ids []hook.MessageID, ends []int) {
 	t.Helper()
 	d, dir = newDisk(t, 1), t.TempDir()
-	s := newSmall(t, sqlite.Options{Dir: dir, VFS: d.VFS(), LogPages: 1 << 20})
+	s := newSmall(t, sqlite.Options{Dir: dir, VFS: d.VFS(), LogPages: 1 << 20, JournalBytes: -1})
 	for range n {
 		ids = append(ids, s.message(t).Message.ID)
 		ends = append(ends, len(d.File(filepath.Join(dir, "waypost.db-wal"))))

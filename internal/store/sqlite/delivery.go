@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/waypost/waypost/internal/hook"
@@ -195,15 +196,27 @@ func (db *DB) Finish(ctx context.Context, batch []hook.Outcome) error {
 		}
 		size += 512 + len(batch[i].Attempt.Response)
 	}
-	return db.write(ctx, &request{rows: len(batch), bytes: size, run: func(t *tx) error {
+	r := &request{rows: len(batch), bytes: size, run: func(t *tx) error {
 		for i := range batch {
 			if err := t.finish(&batch[i]); err != nil {
 				return err
 			}
 		}
 		return nil
-	}})
+	}}
+	if !slices.ContainsFunc(batch, changesMore) {
+		r.record = func(b []byte) []byte {
+			for i := range batch {
+				b = packOutcome(b, &batch[i])
+			}
+			return b
+		}
+	}
+	return db.write(ctx, r)
 }
+
+// changesMore says whether an outcome changes an endpoint or tells the operator something: rare, and not for the journal.
+func changesMore(o hook.Outcome) bool { return o.Health != nil || len(o.Events) > 0 }
 
 // checkOutcome refuses what the schema would refuse, before a transaction is spoiled by it.
 func checkOutcome(o *hook.Outcome) error {

@@ -204,7 +204,7 @@ func (t *tx) health(id hook.EndpointID, h *hook.EndpointHealth) error {
 
 // Endpoint is part of store.Config.
 func (db *DB) Endpoint(ctx context.Context, app hook.ApplicationID, ref string) (e hook.Endpoint, err error) {
-	err = db.read(ctx, func(c *conn) error {
+	err = db.readSettled(ctx, func(c *conn) error {
 		var q *stmt
 		if id, bad := hook.ParseID[hook.EndpointID](ref); bad == nil {
 			q = c.query(endpointColumns + `id = ? AND app = ?`).int(int64(id)).int(int64(app))
@@ -277,7 +277,7 @@ func (t *tx) removeEndpoint(l *lane) error {
 
 // Target is part of store.Config.
 func (db *DB) Target(ctx context.Context, id hook.EndpointID) (t store.Target, err error) {
-	err = db.snapshot(ctx, func(c *conn) error {
+	err = db.snapshotSettled(ctx, func(c *conn) error {
 		if t.Endpoint, err = db.oneEndpoint(c.query(endpointColumns+`id = ?`).int(int64(id)), id.String()); err != nil {
 			return err
 		}

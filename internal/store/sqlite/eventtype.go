@@ -94,7 +94,7 @@ func (t *tx) oneEventType(n int64, name string, err error) error {
 
 // EventType is part of store.Config.
 func (db *DB) EventType(ctx context.Context, name string) (e hook.EventType, err error) {
-	err = db.read(ctx, func(c *conn) error {
+	err = db.readSettled(ctx, func(c *conn) error {
 		var bad error
 		q := c.query(eventTypeColumns + `name = ?`).text(name)
 		found, err := q.first(func() { e, bad = getEventType(q) })

@@ -26,6 +26,7 @@ const (
 	AtAfterCommit  = "after-commit"  // all is durable, nobody has been told
 	AtMigration    = "migration"     // a step of a migration is written and not committed
 	AtRetention    = "retention"     // a step of retention has deleted its rows and is not committed
+	AtIndex        = "index"         // what the journal has is about to be committed, and nobody waits for it but readers
 	AtReseal       = "reseal"        // a step of the main key's rotation is written and not committed
 )
 

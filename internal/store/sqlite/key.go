@@ -12,7 +12,7 @@ import (
 // scope, so that keys of different kinds, applications or scopes are never the same. The zero key is no key.
 //
 // What is stored is the first 24 bytes of the text's SHA-256: 8 that find the row, and 16 that decide. Two texts with the same
-// 192 bits are not known, and nobody can make a pair. Rows of before schema 4 have the text in the place of the 16 bytes.
+// 192 bits are not known, and nobody can make a pair. Rows of before schema 5 have the text in the place of the 16 bytes.
 type key struct {
 	full    []byte
 	hash    int64
@@ -38,11 +38,13 @@ func newKey(kind byte, app hook.ApplicationID, scope, text string, now int64, ke
 	full = append(full, kind)
 	full = binary.BigEndian.AppendUint64(full, uint64(app))
 	full = packText(full, scope)
-	full = append(full, text...)
+	return keyOfText(append(full, text...), now+max(1, keep.Milliseconds()))
+}
+
+// keyOfText makes the key of a full text.
+func keyOfText(full []byte, expires int64) key {
 	sum := sha256.Sum256(full)
-	return key{
-		full: full, hash: int64(binary.BigEndian.Uint64(sum[:])), rest: [16]byte(sum[8:]), expires: now + max(1, keep.Milliseconds()),
-	}
+	return key{full: full, hash: int64(binary.BigEndian.Uint64(sum[:])), rest: [16]byte(sum[8:]), expires: expires}
 }
 
 // recall returns the message that a key is remembered for, 0 when there is none. A row that has run out does not count,

@@ -245,7 +245,7 @@ func TestAFullDiskIsSurvived(t *testing.T) {
 	d, dir := newDisk(t, 1), t.TempDir()
 	var heard changes
 	plenty := func() (uint64, error) { return 1 << 40, nil } // the mark does not see it coming
-	s := newSmall(t, sqlite.Options{Dir: dir, VFS: d.VFS(), Changed: heard.add, FreeSpace: plenty})
+	s := newSmall(t, sqlite.Options{Dir: dir, VFS: d.VFS(), Changed: heard.add, FreeSpace: plenty, JournalBytes: -1})
 	first := s.message(t)
 	d.SetFree(2000)
 	_, err := s.Accept(t.Context(), []hook.Accept{s.new("refused")})

@@ -83,7 +83,7 @@ func (db *DB) UpdateProfile(ctx context.Context, p hook.Profile) error {
 
 // Profile is part of store.Config.
 func (db *DB) Profile(ctx context.Context, ref string) (p hook.Profile, err error) {
-	err = db.read(ctx, func(c *conn) error {
+	err = db.readSettled(ctx, func(c *conn) error {
 		var q *stmt
 		if id, e := hook.ParseID[hook.ProfileID](ref); e == nil {
 			q = c.query(profileColumns + `id = ?`).int(int64(id))

@@ -19,7 +19,10 @@ const (
 // members, so it sets its results anew each time. An error of run that is a hook.Error is the answer to this request
 // alone: run has written nothing then. Any other error undoes the whole transaction.
 type request struct {
-	run   func(*tx) error
+	run func(*tx) error
+	// record appends to b what run has changed, for the journal. nil = only a commit makes it durable.
+	record func(b []byte) []byte
+
 	kind  requestKind
 	rows  int
 	bytes int
@@ -39,6 +42,7 @@ const (
 	forOther  requestKind = iota
 	forAccept             // new work: the first to be given up when the disk is full, and bounded while it waits
 	forAlone              // not in a transaction, and in no company
+	forFlush              // nothing but the commit of what is in the journal
 )
 
 // The states of a request.

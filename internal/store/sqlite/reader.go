@@ -110,8 +110,18 @@ func (r *readers) close() error {
 	return errors.Join(errs...)
 }
 
-// read calls f with a connection. Each statement sees the last commit; use snapshot for several that must agree.
+// read calls f with a connection that sees everything that was answered. Each statement sees what is newest; use snapshot for
+// several that must agree.
 func (db *DB) read(ctx context.Context, f func(*conn) error) error {
+	if err := db.flush(ctx); err != nil {
+		return err
+	}
+	return db.readSettled(ctx, f)
+}
+
+// readSettled is read for what is never in the journal alone: for all but messages, their keys, deliveries and attempts, and
+// what counts them. It waits for nobody.
+func (db *DB) readSettled(ctx context.Context, f func(*conn) error) error {
 	if err := db.sound(); err != nil {
 		return err
 	}
@@ -146,7 +156,15 @@ func (db *DB) list(ctx context.Context, f func(*conn) error) error {
 
 // snapshot calls f with a connection on which all statements see one state of the store.
 func (db *DB) snapshot(ctx context.Context, f func(*conn) error) error {
-	return db.read(ctx, func(c *conn) error {
+	if err := db.flush(ctx); err != nil {
+		return err
+	}
+	return db.snapshotSettled(ctx, f)
+}
+
+// snapshotSettled is to snapshot what readSettled is to read.
+func (db *DB) snapshotSettled(ctx context.Context, f func(*conn) error) error {
+	return db.readSettled(ctx, func(c *conn) error {
 		if err := c.query(`BEGIN`).exec(); err != nil {
 			return err
 		}

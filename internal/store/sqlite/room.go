@@ -38,6 +38,13 @@ func (r *room) check(now time.Time) (low, turned bool, left uint64, err error) {
 	return r.low, turned, left, nil
 }
 
+// isLow says what check found last.
+func (r *room) isLow() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.low
+}
+
 // hasRoom refuses new messages while the disk is nearly full.
 func (db *DB) hasRoom() error {
 	low, turned, left, err := db.room.check(time.Now())

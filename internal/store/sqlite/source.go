@@ -162,7 +162,7 @@ func (db *DB) UpdateSource(ctx context.Context, s hook.Source) error {
 
 // Source is part of store.Config.
 func (db *DB) Source(ctx context.Context, app hook.ApplicationID, ref string) (s hook.Source, err error) {
-	err = db.read(ctx, func(c *conn) error {
+	err = db.readSettled(ctx, func(c *conn) error {
 		var q *stmt
 		if id, e := hook.ParseID[hook.SourceID](ref); e == nil {
 			q = c.query(sourceColumns + `id = ? AND app = ?`).int(int64(id)).int(int64(app))
@@ -193,7 +193,7 @@ func (db *DB) Sources(ctx context.Context, app hook.ApplicationID, p store.Page)
 	if err != nil {
 		return l, err
 	}
-	err = db.read(ctx, func(c *conn) error {
+	err = db.readSettled(ctx, func(c *conn) error {
 		var q *stmt
 		if app == 0 {
 			q = c.query(sourceColumns + `true` + w.order())
@@ -234,7 +234,7 @@ func (t *tx) removeSource(id hook.SourceID) error {
 
 // Route is part of store.Config.
 func (db *DB) Route(ctx context.Context, door string, now time.Time) (r hook.Route, err error) {
-	err = db.snapshot(ctx, func(c *conn) error {
+	err = db.snapshotSettled(ctx, func(c *conn) error {
 		q := c.query(sourceColumns + `id = (SELECT source FROM doors WHERE door = ? AND (until IS NULL OR until > ?))`).
 			text(door).int(now.UnixMilli())
 		if r.Source, err = db.oneSource(q, door); err != nil {
@@ -248,7 +248,7 @@ func (db *DB) Route(ctx context.Context, door string, now time.Time) (r hook.Rou
 
 // SourceRoute is part of store.Config.
 func (db *DB) SourceRoute(ctx context.Context, id hook.SourceID) (r hook.Route, err error) {
-	err = db.snapshot(ctx, func(c *conn) error {
+	err = db.snapshotSettled(ctx, func(c *conn) error {
 		if r.Source, err = db.oneSource(c.query(sourceColumns+`id = ?`).int(int64(id)), id.String()); err != nil {
 			return err
 		}

@@ -39,8 +39,8 @@ type Options struct {
 	// store opens with both and seals with Sealer; Reseal ends the rotation.
 	OldSealer *store.Sealer
 	// Changed is told of every commit by the goroutine that writes, in the order of the commits and before the calls that
-	// made them return; that the store broke or takes nothing new, by whoever finds it. It must be quick and may read, but
-	// must not write to the store or close it. nil = nobody listens.
+	// made them return; that the store broke or takes nothing new, by whoever finds it. It must be quick, and must not call the
+	// store. nil = nobody listens.
 	Changed func(store.Change)
 	// Log takes warnings. nil = none.
 	Log *slog.Logger
@@ -59,6 +59,9 @@ type Options struct {
 	// Window is how long a commit that follows closely on another waits for more to be committed with it: a commit costs nearly the
 	// same for one row as for thirty. The first after a pause does not wait. 0 = none does.
 	Window time.Duration
+	// JournalBytes is how far the journal grows before what it holds is committed; beside that a tenth of a second decides.
+	// 0 = DefaultJournalBytes; less = there is none, and every group is committed by itself.
+	JournalBytes int
 	// VFS names the driver's VFS beneath the store. "" = the operating system's; tests use package powercut's.
 	VFS string
 	// Faults are for tests of the tests; the program never sets them.
@@ -92,6 +95,9 @@ func (o Options) withDefaults() Options {
 	if o.Readers <= 0 {
 		o.Readers = DefaultReaders
 	}
+	if o.JournalBytes == 0 {
+		o.JournalBytes = DefaultJournalBytes
+	}
 	if o.LogPages <= 0 {
 		o.LogPages = DefaultLogPages
 	}
@@ -118,6 +124,7 @@ type DB struct {
 	resealing sync.Mutex
 
 	broken    atomic.Pointer[error]
+	dirty     atomic.Bool // something was answered that is in the journal and not committed
 	closing   sync.Once
 	stopping  chan struct{} // closed when Close begins
 	closed    chan struct{} // closed when it is done
@@ -262,6 +269,9 @@ func (db *DB) Close() error {
 		db.check.stop()
 		err := errors.Join(db.readers.close(), db.check.close())
 		if db.sound() == nil {
+			if e := db.writer.commitOpen(); e != nil && !isFull(e) { // the journal keeps what the database cannot take
+				err = errors.Join(err, e)
+			}
 			err = errors.Join(err, db.writer.settle())
 		}
 		db.closeErr = errors.Join(err, db.writer.close(), db.lock.Close())

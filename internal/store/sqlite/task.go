@@ -417,7 +417,7 @@ func (t *tx) stepBroadcast(k *task, now, due time.Time, n int, next func() int64
 
 // RunningTasks is part of store.Flow.
 func (db *DB) RunningTasks(ctx context.Context) (ids []hook.TaskID, err error) {
-	err = db.read(ctx, func(c *conn) error {
+	err = db.readSettled(ctx, func(c *conn) error {
 		q := c.query(`SELECT id FROM tasks WHERE state = 'running' ORDER BY id`)
 		return q.each(func() error {
 			ids = append(ids, hook.TaskID(q.getInt()))
@@ -429,7 +429,7 @@ func (db *DB) RunningTasks(ctx context.Context) (ids []hook.TaskID, err error) {
 
 // Task is part of store.Read. The payload of a broadcast is kept until it has ended.
 func (db *DB) Task(ctx context.Context, id hook.TaskID) (h hook.Task, err error) {
-	err = db.read(ctx, func(c *conn) error {
+	err = db.readSettled(ctx, func(c *conn) error {
 		k, err := c.task(id)
 		h = k.Task
 		return err

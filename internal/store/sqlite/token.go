@@ -82,7 +82,7 @@ func (db *DB) ExpireTokens(ctx context.Context, app hook.ApplicationID, sessions
 
 // Token is part of store.Config.
 func (db *DB) Token(ctx context.Context, hash [32]byte, now time.Time) (k hook.Token, err error) {
-	err = db.read(ctx, func(c *conn) error {
+	err = db.readSettled(ctx, func(c *conn) error {
 		var bad error
 		q := c.query(tokenColumns + `hash = ? AND (expires IS NULL OR expires > ?)`).blob(hash[:]).int(now.UnixMilli())
 		found, err := q.first(func() { k, bad = getToken(q) })

@@ -15,6 +15,7 @@ type tx struct {
 	undo    []func()
 
 	lastMessage hook.MessageID // in place of the writer's
+	removed     bool           // content that the journal shall not keep either
 
 	accepted []hook.Accepted
 	changes  []store.Change

@@ -66,6 +66,7 @@ func (t *tx) erasing(f func() error) error {
 
 // removeContent removes a message's payload and raw request, and says whether they were there.
 func (t *tx) removeContent(m int64) (was bool, err error) {
+	t.removed = true
 	n, err := t.query(`DELETE FROM payloads WHERE message = ?`).int(m).changed()
 	if err != nil {
 		return false, err

@@ -19,6 +19,9 @@ type writer struct {
 	// grow in the order of the commits.
 	lastMessage hook.MessageID
 	logPages    int // of the write-ahead log after the last commit
+
+	journal *journal
+	behind  bool // a commit failed, and what the journal has is not in the open transaction any more
 }
 
 // newWriter opens the file, brings its schema up to date and reads what the writer keeps in memory.
@@ -59,8 +62,11 @@ func (db *DB) newWriter(ctx context.Context) (_ *writer, err error) {
 	}
 	q := w.query(`SELECT highest FROM counts`)
 	_, err = q.first(func() { w.highest = q.getInt() })
+	if err != nil {
+		return nil, err
+	}
 	w.lastMessage = hook.MessageID(w.highest)
-	return w, err
+	return w, w.recover()
 }
 
 // begin starts the bookkeeping of a transaction.
@@ -78,6 +84,11 @@ func (db *DB) write(ctx context.Context, r *request) error {
 		return gaveUp(err)
 	}
 	db.along(ctx, r)
+	return db.wait(ctx, r)
+}
+
+// wait puts a request into the queue and waits for its answer.
+func (db *DB) wait(ctx context.Context, r *request) error {
 	r.done = make(chan struct{})
 	if err := db.queue.put(r); err != nil {
 		return err
@@ -107,7 +118,7 @@ func (db *DB) writeAll() {
 			return
 		}
 		db.writeGroup(group)
-		if db.sound() == nil {
+		if db.sound() == nil && !db.writer.open() {
 			if err := db.check.after(db.writer); err != nil {
 				_ = db.failure(err)
 			}
@@ -144,46 +155,70 @@ func isFault(err error) bool {
 	return errors.Is(err, sqlite3.CONSTRAINT) || errors.Is(err, sqlite3.TOOBIG)
 }
 
-// try writes a group in one transaction.
+// try writes a group: to the journal, or with all that is open to the database.
 func (db *DB) try(group []*request) error {
 	w := db.writer
-	if group[0].kind == forAlone {
+	if err := w.catchUp(); err != nil {
+		return err
+	}
+	switch group[0].kind {
+	case forAlone:
+		if err := w.commitOpen(); err != nil {
+			return err
+		}
 		group[0].err = group[0].run(w.begin()) // it is about another file: that one's failure does not break this
 		return nil
+	case forFlush:
+		if len(group) == 1 {
+			return w.commitOpen()
+		}
+	default:
 	}
-	err := w.query(`BEGIN IMMEDIATE`).exec()
+	t, err := w.run(group)
 	if err != nil {
 		return err
 	}
+	db.answerEarly(group)
+	db.o.Faults.at(AtBeforeCommit)
+	if err := w.keep(t, group); err != nil {
+		t.takeBack()
+		return errors.Join(err, w.rollback())
+	}
+	db.o.Faults.at(AtAfterCommit)
+	t.tell(db.o.Changed)
+	return nil
+}
+
+// run makes the changes of a group in the open transaction. When one fails, which is rare, all that is open is undone: what
+// the journal has of it is made again before anything else.
+func (w *writer) run(group []*request) (*tx, error) {
+	if !w.open() {
+		if err := w.query(`BEGIN IMMEDIATE`).exec(); err != nil {
+			return nil, err
+		}
+	}
 	t := w.begin()
+	err := t.runAll(group)
+	if err == nil {
+		err = t.flush()
+	}
+	if err != nil {
+		t.takeBack()
+		return nil, errors.Join(err, w.rollback())
+	}
+	return t, nil
+}
+
+// runAll runs requests until one fails for another reason than a refusal.
+func (t *tx) runAll(group []*request) error {
 	t.accepted = make([]hook.Accepted, 0, count(group, forAccept))
 	for _, r := range group {
 		r.err = r.run(t)
 		var refusal *hook.Error
 		if r.err != nil && !errors.As(r.err, &refusal) {
-			err = r.err
-			break
+			return r.err
 		}
 	}
-	if err == nil {
-		err = t.flush()
-	}
-	if err == nil {
-		db.answerEarly(group)
-		db.o.Faults.at(AtBeforeCommit)
-		err = w.query(`COMMIT`).exec()
-	}
-	if err != nil {
-		t.takeBack()
-		if !w.GetAutocommit() {
-			if e := w.Exec(`ROLLBACK`); e != nil {
-				return db.breakWith(errors.Join(err, e))
-			}
-		}
-		return err
-	}
-	db.o.Faults.at(AtAfterCommit)
-	t.tell(db.o.Changed)
 	return nil
 }
 

@@ -19,7 +19,6 @@ var lifeTests = map[string]func(*testing.T, *fixture){
 	"the beat before is returned":             beats,
 	"the highest id never goes back":          highestID,
 	"many callers of every kind at once":      manyCallers,
-	"a listener may read while it is told":    listenerReads,
 }
 
 func givenUp(_ *testing.T, f *fixture) {
@@ -204,22 +203,4 @@ func (f *fixture) balance(app hook.ApplicationID) {
 		page.After = list.Last
 	}
 	f.wantCounts(want)
-}
-
-func listenerReads(t *testing.T, f *fixture) {
-	app := f.app()
-	var got []hook.MessageID
-	f.mu.Lock()
-	f.listen = func(c store.Change) {
-		for _, a := range c.Accepted {
-			m, err := f.Load(f.ctx, a.Message.ID)
-			if err != nil {
-				t.Errorf("told before it can be read: %v", err)
-			}
-			got = append(got, m.ID)
-		}
-	}
-	f.mu.Unlock()
-	m := f.message(app.ID)
-	same(t, got, []hook.MessageID{m.ID})
 }

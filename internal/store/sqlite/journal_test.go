@@ -1,0 +1,238 @@
+package sqlite
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"path/filepath"
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/ncruces/go-sqlite3"
+
+	"github.com/waypost/waypost/internal/hook"
+	"github.com/waypost/waypost/internal/store/sqlite/powercut"
+)
+
+// fillIn sets every field of a struct to something that is not its zero value.
+func fillIn(rng *rand.Rand, v reflect.Value) {
+	switch v.Kind() {
+	case reflect.Int, reflect.Int64, reflect.Int32:
+		v.SetInt(1 + rng.Int64N(1<<40))
+	case reflect.String:
+		v.SetString(fmt.Sprint("text ", rng.Uint64()))
+	case reflect.Slice:
+		if v.Type().Elem().Kind() == reflect.Uint8 {
+			v.SetBytes(fmt.Append(nil, rng.Uint64()))
+		}
+	case reflect.Struct:
+		if v.Type() == reflect.TypeFor[time.Time]() {
+			v.Set(reflect.ValueOf(time.UnixMilli(1 + rng.Int64N(1<<40)).UTC()))
+			return
+		}
+		for i := range v.NumField() {
+			fillIn(rng, v.Field(i))
+		}
+	default:
+	}
+}
+
+// Every field of an outcome comes back, those excepted that are not for the journal. A field that is added to it and not to the
+// journal fails here.
+func TestTheJournalKeepsAllOfAnOutcome(t *testing.T) {
+	t.Parallel()
+	rng := rand.New(rand.NewPCG(1, 2))
+	var o hook.Outcome
+	fillIn(rng, reflect.ValueOf(&o).Elem())
+	o.Events = nil
+	if o.Attempt.Response == nil || o.Attempt.At.IsZero() || o.Delivery.State == 0 {
+		t.Fatalf("not all was filled in: %+v", o)
+	}
+	u := unpacker{b: packOutcome(nil, &o)[1:]}
+	if got := u.outcome(); u.err != nil || len(u.b) > 0 || !reflect.DeepEqual(*got, o) {
+		t.Errorf("%v, %d bytes left\n got %+v\nwant %+v", u.err, len(u.b), *got, o)
+	}
+	for _, bare := range [][]byte{nil, {}} {
+		o.Attempt.Response = bare
+		u := unpacker{b: packOutcome(nil, &o)[1:]}
+		if got := u.outcome(); (got.Attempt.Response == nil) != (bare == nil) {
+			t.Errorf("nil and empty are not kept apart: %v", got.Attempt.Response)
+		}
+	}
+}
+
+// A damaged record is never taken: not one that is cut short, changed in a byte, of another epoch, or out of its order.
+func TestOnlyWholeRecordsOfTheEpochAreTaken(t *testing.T) {
+	t.Parallel()
+	disk := powercut.New(t.TempDir(), 1)
+	defer disk.Close()
+	d, err := mountDisk("journal-test", disk.VFS())
+	check(t, err)
+	defer d.unmount()
+	open := func() *journal {
+		j, err := d.openJournal("/x", 1<<20)
+		check(t, err)
+		return j
+	}
+	j := open()
+	first := newEpoch()
+	j.restart(first)
+	for i := range 3 {
+		check(t, j.write(append(j.begin(), fmt.Sprint("record ", i)...)))
+	}
+	file := disk.File("/x/" + journalName)
+	taken := func(e epoch, content []byte) int {
+		t.Helper()
+		disk.SetFile("/x/"+journalName, content)
+		all, err := open().contents(e)
+		check(t, err)
+		for i, b := range all {
+			if string(b) != fmt.Sprint("record ", i) {
+				t.Fatalf("record %d is %q", i, b)
+			}
+		}
+		return len(all)
+	}
+	if n := taken(first, file); n != 3 {
+		t.Fatalf("%d records of 3", n)
+	}
+	if n := taken(first.next(), file); n != 0 {
+		t.Errorf("%d records of another epoch", n)
+	}
+	if n := taken(newEpoch(), file); n != 0 {
+		t.Errorf("%d records of another tag", n)
+	}
+	size := len(file) / 3
+	for at := range file {
+		bad := bytes.Clone(file)
+		bad[at] ^= 1 << (at % 8)
+		if at%size == recordSum+20 { // the version: its checksum fails first
+			bad[at] ^= 1
+		}
+		if n := taken(first, bad); n != at/size {
+			t.Errorf("byte %d changed: %d records are taken", at, n)
+		}
+		if n := taken(first, file[:at]); n != at/size {
+			t.Errorf("cut at %d: %d records are taken", at, n)
+		}
+	}
+	if n := taken(first, append(bytes.Clone(file[size:2*size]), file...)); n != 0 {
+		t.Errorf("out of order: %d records", n)
+	}
+	// What an epoch before left behind a shorter one is not taken for the rest of it.
+	j = open()
+	disk.SetFile("/x/"+journalName, file)
+	j = open()
+	j.restart(first.next())
+	check(t, j.write(append(j.begin(), "record 0"...)))
+	if n := taken(first.next(), disk.File("/x/"+journalName)); n != 1 {
+		t.Errorf("%d records, of which some are of the epoch before", n)
+	}
+}
+
+// The same calls leave the same database behind, whether the journal was there or not, and whether a kill and a start came
+// between or not.
+func TestTheJournalChangesNothingOfWhatIsStored(t *testing.T) {
+	t.Parallel()
+	var want string
+	for i, o := range []Options{{JournalBytes: -1}, {}, {JournalBytes: 3000}, {}} {
+		disk := powercut.New(t.TempDir(), 7)
+		defer disk.Close()
+		o.Dir, o.VFS, o.Sealer, o.Faults = t.TempDir(), disk.VFS(), keyOf(t, 1), Faults{InStep: true}
+		got := playFor(t, o, disk, i == 3)
+		if want == "" {
+			want = got
+		}
+		if got != want {
+			t.Errorf("run %d leaves another database behind:\n%s\nwant\n%s", i, got, want)
+		}
+	}
+}
+
+// playFor makes calls of all kinds and returns what the database then holds. With kills the process ends all the time.
+func playFor(t *testing.T, o Options, disk *powercut.Disk, kills bool) string {
+	t.Helper()
+	rng, ids := rand.New(rand.NewPCG(3, 4)), hook.NewGenerator(1, 0)
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	db, err := Open(t.Context(), o)
+	check(t, err)
+	app := hook.Application{ID: hook.NewID[hook.ApplicationID](ids, now), CreatedAt: now, UpdatedAt: now}
+	check(t, db.CreateApplication(t.Context(), app))
+	for range 3 {
+		e := hook.Endpoint{ID: hook.NewID[hook.EndpointID](ids, now), App: app.ID, URL: "https://example.com", Dialect: "standard", CreatedAt: now, UpdatedAt: now}
+		if rng.IntN(2) == 0 {
+			e.EventTypes = []string{"b"}
+		}
+		check(t, db.CreateEndpoint(t.Context(), e))
+	}
+	var pending []hook.Delivery
+	for i := range 200 {
+		now = now.Add(time.Second)
+		if kills && i%7 == 3 {
+			disk.Kill()
+			_ = db.Close()
+			disk.Restart()
+			db, err = Open(t.Context(), o)
+			check(t, err)
+		}
+		if n := rng.IntN(10); n < 6 || len(pending) == 0 {
+			m := hook.Message{ID: hook.NewID[hook.MessageID](ids, now), App: app.ID, EventType: []string{"a", "b"}[rng.IntN(2)], CreatedAt: now,
+				Payload: fmt.Appendf(nil, `{"n":%d}`, i), Platform: map[string]string{"n": fmt.Sprint(i)}}
+			if rng.IntN(2) == 0 {
+				m.Raw = &hook.Raw{Method: "POST", Query: "a=b", Header: map[string][]string{"X": {"y"}}, Body: append([]byte("body "), m.Payload...)}
+			}
+			a := hook.Accept{Message: m}
+			a.Dedup = hook.Dedup{Scope: "s", Key: fmt.Sprint(rng.IntN(60)), Keep: time.Duration(5+rng.IntN(60)) * time.Second}
+			if rng.IntN(3) == 0 {
+				a.Dedup.Twin, a.Dedup.TwinKeep, a.Dedup.TwinMark = fmt.Sprint(rng.IntN(5)), time.Minute, "twin"
+			}
+			if rng.IntN(4) == 0 {
+				a.Message.EventID, a.Unique, a.UniqueKeep = fmt.Sprint("e", rng.IntN(40)), true, time.Minute
+			}
+			if rng.IntN(5) == 0 {
+				a.Message.DeliverAt, a.Message.ContentUntil = now.Add(time.Minute), now.Add(time.Hour)
+			}
+			out, err := db.Accept(t.Context(), []hook.Accept{a})
+			check(t, err)
+			pending = append(pending, out[0].Deliveries...)
+		} else {
+			d := pending[rng.IntN(len(pending))] // one that is settled too
+			v := []hook.Verdict{hook.Success, hook.Retry, hook.Refuse}[rng.IntN(3)]
+			next := d.Step(v, hook.Scheduled, now, []time.Duration{time.Minute}, 0)
+			check(t, db.Finish(t.Context(), []hook.Outcome{{Delivery: next, Attempt: hook.Attempt{
+				ID: hook.NewID[hook.AttemptID](ids, now), App: app.ID, Message: d.Message, Endpoint: d.Endpoint, EventType: "a", URL: "u",
+				N: next.Attempts, At: now, Duration: time.Millisecond, Status: 200, Verdict: v, Reason: "r", Response: []byte("ok"), NextAt: next.NextAt,
+			}}}))
+		}
+	}
+	check(t, db.Close())
+	return dump(t, filepath.Join(o.Dir, fileName), disk.VFS())
+}
+
+// dump is every row of every table, what differs from one store to another excepted.
+func dump(t *testing.T, path, vfs string) string {
+	t.Helper()
+	c, err := sqlite3.Open("file:" + path + "?vfs=" + vfs)
+	check(t, err)
+	defer func() { check(t, c.Close()) }()
+	var out bytes.Buffer
+	for _, table := range []string{"messages", "payloads", "keys", "deliveries", "attempts", "lanes", "counts", "days", "endpoints", "resends"} {
+		columns := "*"
+		if table == "endpoints" {
+			columns = "id, app, lane" // the rest is sealed anew each time
+		}
+		q, _, err := c.Prepare(`SELECT ` + columns + ` FROM ` + table + ` ORDER BY 1, 2`)
+		check(t, err)
+		for q.Step() {
+			fmt.Fprint(&out, table)
+			for i := range q.ColumnCount() {
+				fmt.Fprintf(&out, " %q", q.ColumnText(i))
+			}
+			fmt.Fprintln(&out)
+		}
+		check(t, q.Err())
+		check(t, q.Close())
+	}
+	return out.String()
+}
