@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"slices"
 	"errors"
 	"reflect"
 	"time"
@@ -246,12 +247,13 @@ func (db *DB) Endpoints(ctx context.Context, app hook.ApplicationID, p store.Pag
 // AccountEndpoints is part of store.Config.
 func (db *DB) AccountEndpoints(ctx context.Context, account string) (all []hook.EndpointID, err error) {
 	err = db.read(ctx, func(c *conn) error {
-		q := c.query(`SELECT id FROM endpoints WHERE account = ? ORDER BY id LIMIT ?`).text(account).int(store.MaxAccountEndpoints)
+		q := c.query(`SELECT id FROM endpoints WHERE account = ? ORDER BY profile LIMIT ?`).text(account).int(store.MaxAccountEndpoints)
 		return q.each(func() error {
 			all = append(all, hook.EndpointID(q.getInt()))
 			return nil
 		})
 	})
+	slices.Sort(all)
 	return all, err
 }
 
