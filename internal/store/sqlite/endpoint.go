@@ -2,9 +2,9 @@ package sqlite
 
 import (
 	"context"
-	"slices"
 	"errors"
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/waypost/waypost/internal/hook"
