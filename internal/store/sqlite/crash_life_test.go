@@ -81,7 +81,7 @@ func newLife(t testing.TB, seed uint64, faults sqlite.Faults) *life {
 	l.o = sqlite.Options{
 		Dir: l.dir, VFS: l.disk.VFS(), Sealer: sealer(t, 1), Faults: faults, LogPages: 4 << (seed % 8), Readers: 1,
 		JournalBytes: []int{1 << 14, -1, 1 << 12, 1 << 16}[seed/8%4],
-		FreeSpace: func() (uint64, error) { return 1 << 40, nil },
+		FreeSpace:    func() (uint64, error) { return 1 << 40, nil },
 		Changed: func(c store.Change) {
 			if c.Broken != nil {
 				l.mu.Lock()
