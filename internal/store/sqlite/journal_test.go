@@ -121,7 +121,6 @@ func TestOnlyWholeRecordsOfTheEpochAreTaken(t *testing.T) {
 		t.Errorf("out of order: %d records", n)
 	}
 	// What an epoch before left behind a shorter one is not taken for the rest of it.
-	j = open()
 	disk.SetFile("/x/"+journalName, file)
 	j = open()
 	j.restart(first.next())
