@@ -194,10 +194,14 @@ func (w *world) seen(host string) []arrival {
 func times(list []arrival) []time.Duration {
 	var out []time.Duration
 	for _, a := range list {
-		out = append(out, a.at)
+		out = append(out, planned(a.at))
 	}
 	return out
 }
+
+// planned is the moment that something was planned for which came at another. SQLite sleeps for microseconds where a reader meets a
+// commit, which moves the clock of the bubble, and a plan is stored in whole milliseconds: what is due may be late by some, and is never early.
+func planned(at time.Duration) time.Duration { return at.Truncate(5 * time.Millisecond) }
 
 // The receivers.
 
