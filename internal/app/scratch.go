@@ -6,8 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -104,11 +102,11 @@ func (w *syncWatch) clean() bool {
 
 // Open is for the journal; SQLite calls OpenFilename.
 func (w *syncWatch) Open(name string, flags vfs.OpenFlag) (vfs.File, vfs.OpenFlag, error) {
-	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := sqlite.OpenPlain(name)
 	if err != nil {
 		return nil, flags, err
 	}
-	return &watchedFile{File: plainFile{f}, watch: w, log: true}, flags, nil
+	return &watchedFile{File: f, watch: w, log: true}, flags, nil
 }
 
 func (w *syncWatch) OpenFilename(name *vfs.Filename, flags vfs.OpenFlag) (vfs.File, vfs.OpenFlag, error) {
@@ -124,17 +122,6 @@ func (w *syncWatch) Access(name string, flags vfs.AccessFlag) (bool, error) {
 	return w.inner.Access(name, flags)
 }
 func (w *syncWatch) FullPathname(name string) (string, error) { return w.inner.FullPathname(name) }
-
-// plainFile is a file that nobody else has open.
-type plainFile struct{ *os.File }
-
-func (f plainFile) Sync(vfs.SyncFlag) error                       { return f.File.Sync() }
-func (f plainFile) Size() (int64, error)                          { return f.Seek(0, io.SeekEnd) }
-func (plainFile) Lock(vfs.LockLevel) error                        { return nil }
-func (plainFile) Unlock(vfs.LockLevel) error                      { return nil }
-func (plainFile) CheckReservedLock() (bool, error)                { return false, nil }
-func (plainFile) SectorSize() int                                 { return 0 }
-func (plainFile) DeviceCharacteristics() vfs.DeviceCharacteristic { return 0 }
 
 type watchedFile struct {
 	vfs.File

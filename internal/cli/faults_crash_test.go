@@ -93,7 +93,7 @@ func failingDisk(d *badDisk) string {
 }
 
 func (d *badDisk) Open(name string, flags vfs.OpenFlag) (vfs.File, vfs.OpenFlag, error) {
-	f, flags, err := vfsutil.WrapOpen(d.VFS, name, flags)
+	f, err := sqlite.OpenPlain(name) // the journal
 	return d.wrap(f, err), flags, err
 }
 

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"io"
 	"path/filepath"
 	"time"
 )
@@ -66,19 +65,9 @@ const (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// journalFile is a file as the journal needs it.
-type journalFile interface {
-	io.ReaderAt
-	io.WriterAt
-	io.Closer
-	Truncate(size int64) error
-	Sync() error
-	Size() (int64, error)
-}
-
 // journal is the file, and what of it is not in the database yet.
 type journal struct {
-	file  journalFile
+	file  *journalFile
 	epoch epoch
 	named bool   // the database names the epoch: records may be written
 	n     uint32 // of the next record

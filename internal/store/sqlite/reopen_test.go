@@ -79,9 +79,13 @@ func abandoned(t *testing.T, dir string) string {
 	t.Helper()
 	to := t.TempDir()
 	must(t, os.Link(filepath.Join(dir, "waypost.db"), filepath.Join(to, "waypost.db")))
-	log, err := os.ReadFile(filepath.Join(dir, "waypost.db-wal"))
-	must(t, err)
-	must(t, os.WriteFile(filepath.Join(to, "waypost.db-wal"), log, 0o600))
+	var log []byte
+	for _, name := range []string{"waypost.journal", "waypost.db-wal"} {
+		var err error
+		log, err = os.ReadFile(filepath.Join(dir, name))
+		must(t, err)
+		must(t, os.WriteFile(filepath.Join(to, name), log, 0o600))
+	}
 	t.Logf("the log has %d MiB", len(log)>>20)
 	return to
 }
