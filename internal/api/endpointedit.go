@@ -354,7 +354,7 @@ func sameHost(a, b string) bool {
 func (h *Handler) checkURL(ctx context.Context, p *problems, app hook.Application, e *hook.Endpoint, httpsOnly bool) error {
 	if own := map[hook.Transport]string{hook.TransportListen: ListenURL, hook.TransportLongConn: LongConnURL}[e.Transport]; own != "" {
 		if e.URL != "" && e.URL != own {
-			p.add("body.url", "does not go with the transport %s: leave it out", showTransport(e.Transport))
+			p.add("body.url", "does not go with the transport %s: leave it out; set it to null where there was one", showTransport(e.Transport))
 		}
 		e.URL = own
 		return nil

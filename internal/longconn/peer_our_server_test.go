@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -520,10 +521,11 @@ func TestOurServerClosesOn(t *testing.T) {
 		name string
 		do   func(*javaLink)
 		code int // 0 = any end
+		why  string
 	}{
 		{"a giant frame", func(l *javaLink) {
 			_ = l.text("\r\n\r\n" + `{"protocol":{"x-type":"message","x-cmd":"PRODUCE"},"data":{"a":"` + strings.Repeat("x", 2<<20) + `"}}`)
-		}, 1009},
+		}, 1009, "protocol"},
 		{"a giant message in small fragments", func(l *javaLink) {
 			_ = l.raw(false, opText, true, make([]byte, 1<<16))
 			for range 40 {
@@ -531,13 +533,13 @@ func TestOurServerClosesOn(t *testing.T) {
 					return
 				}
 			}
-		}, 1009},
-		{"a frame without a mask", func(l *javaLink) { _ = l.raw(true, opText, false, []byte("x")) }, 0},
-		{"a reserved opcode", func(l *javaLink) { _ = l.write(0x3, []byte("x")) }, 1002},
-		{"a continuation of nothing", func(l *javaLink) { _ = l.write(opContinue, []byte("x")) }, 1002},
-		{"a ping in fragments", func(l *javaLink) { _ = l.raw(false, opPing, true, []byte("x")) }, 1002},
-		{"a cut frame", func(l *javaLink) { _, _ = l.conn.Write([]byte{0x81, 0xfe}); _ = l.conn.(*net.TCPConn).CloseWrite() }, 0},
-		{"a reset", func(l *javaLink) { _ = l.conn.(*net.TCPConn).SetLinger(0); _ = l.conn.Close() }, 0},
+		}, 1009, "protocol"},
+		{"a frame without a mask", func(l *javaLink) { _ = l.raw(true, opText, false, []byte("x")) }, 0, "protocol"},
+		{"a reserved opcode", func(l *javaLink) { _ = l.write(0x3, []byte("x")) }, 1002, "protocol"},
+		{"a continuation of nothing", func(l *javaLink) { _ = l.write(opContinue, []byte("x")) }, 1002, "protocol"},
+		{"a ping in fragments", func(l *javaLink) { _ = l.raw(false, opPing, true, []byte("x")) }, 1002, "protocol"},
+		{"a cut frame", func(l *javaLink) { _, _ = l.conn.Write([]byte{0x81, 0xfe}); _ = l.conn.(*net.TCPConn).CloseWrite() }, 0, "client"},
+		{"a reset", func(l *javaLink) { _ = l.conn.(*net.TCPConn).SetLinger(0); _ = l.conn.Close() }, 0, "client"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -556,7 +558,37 @@ func TestOurServerClosesOn(t *testing.T) {
 			}
 			_ = l.conn.Close()
 			eventually(t, "nothing of it is left", func() bool { return s.Count() == 0 && !s.Connected(s.endpoint) })
+			eventually(t, "it is counted as "+c.why, func() bool { return s.count(longconn.EventClose, c.why) == 1 })
 			eventually(t, "the log says that it ended", func() bool { return s.logged("a long connection has ended") })
+		})
+	}
+}
+
+// A change that comes between the look at a query and the connection finds no connection to close.
+func TestOurServerLooksAgainOnceSomebodyIsConnected(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(*longconn.Party) error{
+		"the endpoint was disabled": func(p *longconn.Party) error { p.Endpoint.Disabled = true; return nil },
+		"its key was taken away":    func(p *longconn.Party) error { delete(p.Settings, "app_public_key"); return nil },
+		"the endpoint was deleted":  func(*longconn.Party) error { return hook.Errorf(hook.KindNotFound, "it is gone") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newPeerServer(t, func(o *longconn.ServerOptions, _ dialect.Settings) {
+				before := o.Party
+				o.Party = func(ctx context.Context, ep hook.EndpointID) (longconn.Party, error) {
+					p, err := before(ctx, ep)
+					p.Settings = maps.Clone(p.Settings)
+					return p, errors.Join(err, change(&p))
+				}
+			})
+			l := s.connect(s.client())
+			l.within(patient)
+			_, err := l.next()
+			var closed *closedError
+			if !errors.As(err, &closed) || closed.code != 1008 {
+				t.Errorf("the connection ends with %v, not 1008", err)
+			}
 		})
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"net"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -182,6 +183,7 @@ func (p *peer) serve() {
 		p.s.leave(p.ep, nil)
 		return
 	}
+	p.s.Reconsider(p.ep) // what was changed since its query was judged found no connection to close
 	p.log(slog.LevelInfo, "a long connection is open", "sdk", p.sdk)
 	err := p.read()
 	why := p.end(endOf(err))
@@ -191,15 +193,18 @@ func (p *peer) serve() {
 	p.s.leave(p.ep, p)
 }
 
-// endOf says why reading ended.
+// endOf says why reading ended. What the network did is the client's; what else the reader did not like is against the protocol.
 func endOf(err error) string {
+	var network net.Error
 	switch code := websocket.CloseStatus(err); {
-	case code == websocket.StatusNormalClosure, code == websocket.StatusGoingAway, errors.Is(err, io.EOF):
+	case code == websocket.StatusNormalClosure, code == websocket.StatusGoingAway:
 		return closedClient
-	case errors.Is(err, websocket.ErrMessageTooBig), code >= 0:
+	case code >= 0:
 		return closedProtocol
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed), errors.As(err, &network):
+		return closedClient
 	}
-	return closedClient
+	return closedProtocol
 }
 
 // read takes frame after frame.
