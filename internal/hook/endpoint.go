@@ -112,12 +112,25 @@ func (e *Endpoint) Matches(m *Message) (ok bool, why string) {
 // Selects says whether a message is of a type and on a channel that the endpoint wants, and if not, why.
 func (e *Endpoint) Selects(m *Message) (ok bool, why string) {
 	switch {
-	case len(e.EventTypes) > 0 && !slices.Contains(e.EventTypes, m.EventType):
+	case !e.wantsType(m):
 		return false, "its event types do not include " + m.EventType
-	case len(e.Channels) > 0 && !overlap(e.Channels, m.Channels):
+	case !e.wantsChannel(m):
 		return false, "none of its channels is a channel of the message"
 	}
 	return true, ""
+}
+
+func (e *Endpoint) wantsType(m *Message) bool {
+	return len(e.EventTypes) == 0 || slices.Contains(e.EventTypes, m.EventType)
+}
+
+func (e *Endpoint) wantsChannel(m *Message) bool {
+	return len(e.Channels) == 0 || overlap(e.Channels, m.Channels)
+}
+
+// takes says whether deliveries of an application's messages are made at all.
+func (e *Endpoint) takes(app ApplicationID) bool {
+	return e.App == app && !e.Disabled && e.Transport != TransportPoll
 }
 
 // Connected says whether messages reach it over connections that others open to this server, and wait while there is none.

@@ -74,11 +74,14 @@ func (a *Accept) GoesTo(e *Endpoint) bool {
 	if a.Except != 0 && e.ID == a.Except {
 		return false
 	}
-	if a.Only != 0 {
-		return e.ID == a.Only && e.App == a.Message.App && !e.Disabled && e.Transport != TransportPoll
+	if !e.takes(a.Message.App) {
+		return false
 	}
-	ok, _ := e.Matches(&a.Message)
-	return ok
+	if a.Only != 0 {
+		return e.ID == a.Only
+	}
+	// Not Matches, which makes up a reason for each that it does not go to.
+	return e.wantsType(&a.Message) && e.wantsChannel(&a.Message)
 }
 
 // Accepted says what became of an Accept.
