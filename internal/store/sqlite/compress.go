@@ -131,7 +131,7 @@ func (p *packer) pack(m *hook.Message) (packed []byte, size int) {
 			*buf = plain[:0]
 		}
 	}()
-	if len(plain) < minCompressed {
+	if len(plain) < minCompressed || len(plain) > maxPlain {
 		return append([]byte{packedPlain}, plain...), half
 	}
 	id := int64(m.Source)
@@ -184,13 +184,16 @@ func (p *packer) unpack(packed []byte) (head, body, payload []byte, err error) {
 	case packedPlain:
 		plain = bytes.Clone(rest)
 	case packedAlone:
+		if !sane(rest) {
+			return nil, nil, nil, errContent
+		}
 		plain, err = s2.Decode(nil, rest)
 	case packedAgainst:
 		id, n := binary.Uvarint(rest)
 		p.mu.RLock()
 		d := p.known[int64(id)]
 		p.mu.RUnlock()
-		if n <= 0 || d == nil {
+		if n <= 0 || d == nil || !sane(rest[n:]) {
 			return nil, nil, nil, errContent
 		}
 		plain, err = d.read.Decode(nil, rest[n:])
@@ -201,4 +204,14 @@ func (p *packer) unpack(packed []byte) (head, body, payload []byte, err error) {
 		return nil, nil, nil, errContent
 	}
 	return takeApart(plain)
+}
+
+// maxPlain is more than any message can have: a body and a payload of 64 MiB each. What is larger is not compressed, and a damaged
+// row that claims to be larger is not given the memory.
+const maxPlain = 256 << 20
+
+// sane says whether a block claims a length that a message can have.
+func sane(block []byte) bool {
+	n, err := s2.DecodedLen(block)
+	return err == nil && n <= maxPlain
 }

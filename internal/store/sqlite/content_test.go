@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -91,6 +93,24 @@ func TestAPayloadThatIsATextOfTheBodyIsNotStoredTwice(t *testing.T) {
 		t.Fatalf("%d bytes of kind %d for a body of %d", len(plain), plain[0], len(m.Raw.Body))
 	}
 	back(t, idlePacker(), m)
+}
+
+// A damaged row may claim any length; it is not given the memory for it.
+func TestARowThatClaimsToBeHugeIsRefused(t *testing.T) {
+	t.Parallel()
+	p := idlePacker()
+	for _, block := range [][]byte{{packedAlone, 0xff, 0xff, 0xff, 0xff, 0x0f}, {packedAlone, 0x81, 0x80, 0x80, 0x80, 0x01, 0}} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, _, _, err := p.unpack(block)
+		runtime.ReadMemStats(&after)
+		if !errors.Is(err, errContent) || sane(block[1:]) {
+			t.Errorf("%x: %v", block, err)
+		}
+		if grown := after.TotalAlloc - before.TotalAlloc; grown > maxPlain {
+			t.Errorf("%x: %d bytes were allocated", block, grown)
+		}
+	}
 }
 
 // Whatever is read off a damaged disk is an error or a content, never a panic.
