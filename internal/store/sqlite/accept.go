@@ -26,10 +26,24 @@ type entry struct {
 	out      *hook.Accepted
 }
 
-// recipient is an endpoint and its lane.
+// recipient is an endpoint, its lane when the message came, and how its delivery stands.
 type recipient struct {
 	endpoint hook.EndpointID
 	lane     int64
+	state    hook.State
+	attempts int
+	next     int64 // when it is due, in Unix milliseconds, as long as it is pending
+}
+
+// keys are those that the message is remembered by.
+func (e *entry) keys() []*key {
+	all := make([]*key, 0, 3)
+	for _, k := range []*key{&e.same, &e.event, &e.twin} {
+		if k.full != nil {
+			all = append(all, k)
+		}
+	}
+	return all
 }
 
 // Accept is part of store.Flow.
@@ -68,7 +82,7 @@ func (db *DB) Accept(ctx context.Context, batch []hook.Accept) ([]hook.Accepted,
 		}
 		return b
 	}
-	err := db.write(ctx, &request{kind: forAccept, rows: len(batch), bytes: size, repeats: repeats, result: result, run: run, record: record})
+	err := db.write(ctx, &request{kind: forAccept, inFlow: true, rows: len(batch), bytes: size, repeats: repeats, result: result, run: run, record: record})
 	if err != nil {
 		return nil, err
 	}
@@ -150,9 +164,7 @@ func (t *tx) accept(e *entry) error {
 	e.written = envelope
 	m.ID = max(e.in.Message.ID, t.lastMessage+1)
 	e.choose(t, lanes)
-	if err := t.insert(e); err != nil {
-		return err
-	}
+	t.insert(e)
 	e.out.Message = *m
 	e.out.Message.Platform = platform
 	for _, p := range e.to {
@@ -172,38 +184,24 @@ func (e *entry) choose(t *tx, lanes []*lane) {
 	}
 	for _, l := range lanes {
 		if e.in.GoesTo(&l.endpoint) {
-			e.to = append(e.to, recipient{l.endpoint.ID, l.id})
+			e.to = append(e.to, recipient{endpoint: l.endpoint.ID, lane: l.id})
 		}
 	}
 }
 
-// insert writes a new message and its pending deliveries. Nothing is decided here any more: what goes in is what the journal
-// has of it.
-func (t *tx) insert(e *entry) error {
+// insert takes a new message and its pending deliveries; writeOut writes them. Nothing is decided here any more: what goes in is
+// what the journal has of it.
+func (t *tx) insert(e *entry) {
 	m := &e.msg
 	t.lastMessage = max(t.lastMessage, m.ID)
-	if err := t.insertMessage(m, e.written); err != nil {
-		return err
-	}
-	for _, k := range []*key{&e.same, &e.event, &e.twin} {
-		if err := t.remember(k, m.ID); err != nil {
-			return err
-		}
-	}
-	if err := t.insertContent(m.ID, e.content); err != nil {
-		return err
-	}
-	for _, p := range e.to {
-		err := t.query(`INSERT INTO deliveries (message, endpoint, lane, state, attempts, next_at) VALUES (?, ?, ?, 0, 0, ?)`).
-			int(int64(m.ID)).int(int64(p.endpoint)).int(p.lane).int(e.due).exec()
-		if err != nil {
-			return err
-		}
+	for i := range e.to {
+		p := &e.to[i]
+		p.state, p.attempts, p.next = hook.Pending, 0, e.due
 		t.count(hook.Pending, 1, p.lane, m.ID, p.endpoint)
 	}
+	t.unwritten.addMessage(e)
 	t.issued(int64(m.ID))
 	t.counts.Messages++
-	return nil
 }
 
 // markTwin returns the envelope and the platform map, with the mark when a weaker key is remembered.
@@ -216,16 +214,4 @@ func (t *tx) markTwin(e *entry) ([]byte, map[string]string, error) {
 	marked.Platform = cloneMap(e.msg.Platform)
 	marked.Platform[e.in.Dedup.TwinMark] = earlier.String()
 	return packEnvelope(&marked), marked.Platform, nil
-}
-
-func (t *tx) insertMessage(m *hook.Message, envelope []byte) error {
-	return t.query(`INSERT INTO messages (id, app, source, event_type, event_id, envelope, created, deliver_at, content_until)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`).
-		int(int64(m.ID)).int(int64(m.App)).int(int64(m.Source)).text(m.EventType).optional(m.EventID).
-		blob(envelope).time(m.CreatedAt).time(m.DeliverAt).time(m.ContentUntil).exec()
-}
-
-// insertContent leaves the columns empty that are only filled in rows of before there was packed.
-func (t *tx) insertContent(id hook.MessageID, packed []byte) error {
-	return t.query(`INSERT INTO payloads (message, format, payload, packed) VALUES (?, 0, x'', ?)`).int(int64(id)).blob(packed).exec()
 }

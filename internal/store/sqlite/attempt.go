@@ -10,13 +10,15 @@ import (
 	"github.com/waypost/waypost/internal/store"
 )
 
-func (t *tx) insertAttempt(a *hook.Attempt) error {
-	t.issued(int64(a.ID))
-	return t.query(`INSERT INTO attempts (id, app, message, endpoint, event_type, url, n, manual, started, duration, status,
-		verdict, reason, response, next_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`).
-		int(int64(a.ID)).int(int64(a.App)).int(int64(a.Message)).int(int64(a.Endpoint)).text(a.EventType).text(a.URL).
-		int(int64(a.N)).int(int64(a.Trigger)).int(a.At.UnixMilli()).int(a.Duration.Microseconds()).int(int64(a.Status)).
-		int(int64(a.Verdict)).text(a.Reason).blob(a.Response).time(a.NextAt).exec()
+// isKnown says whether an attempt has been recorded. Those that are newer than all that are written are not looked for.
+func (t *tx) isKnown(id hook.AttemptID) (bool, error) {
+	if t.unwritten.known[id] {
+		return true, nil
+	}
+	if id > t.highestAttempt {
+		return false, nil
+	}
+	return t.has(`SELECT 1 FROM attempts WHERE id = ?`, int64(id))
 }
 
 const (

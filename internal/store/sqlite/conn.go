@@ -239,6 +239,13 @@ func (s *stmt) exec() error {
 	return s.s.Exec()
 }
 
+// unbind lets go of what is bound.
+func (s *stmt) unbind() {
+	if s.s != nil {
+		_ = s.s.ClearBindings() // never fails
+	}
+}
+
 // changed is exec that says how many rows were written.
 func (s *stmt) changed() (int64, error) {
 	if err := s.exec(); err != nil {

@@ -197,6 +197,9 @@ func (db *DB) Finish(ctx context.Context, batch []hook.Outcome) error {
 		size += 512 + len(batch[i].Attempt.Response)
 	}
 	r := &request{rows: len(batch), bytes: size, run: func(t *tx) error {
+		if err := t.areNew(batch); err != nil {
+			return err
+		}
 		for i := range batch {
 			if err := t.finish(&batch[i]); err != nil {
 				return err
@@ -205,6 +208,7 @@ func (db *DB) Finish(ctx context.Context, batch []hook.Outcome) error {
 		return nil
 	}}
 	if !slices.ContainsFunc(batch, changesMore) {
+		r.inFlow = true
 		r.record = func(b []byte) []byte {
 			for i := range batch {
 				b = packOutcome(b, &batch[i])
@@ -213,6 +217,21 @@ func (db *DB) Finish(ctx context.Context, batch []hook.Outcome) error {
 		}
 	}
 	return db.write(ctx, r)
+}
+
+// areNew refuses a batch with an attempt that has been recorded.
+func (t *tx) areNew(batch []hook.Outcome) error {
+	for i := range batch {
+		id := batch[i].Attempt.ID
+		known, err := t.isKnown(id)
+		if err != nil {
+			return err
+		}
+		if known || slices.ContainsFunc(batch[:i], func(o hook.Outcome) bool { return o.Attempt.ID == id }) {
+			return hook.Errorf(hook.KindConflict, "there is an attempt %s already", id)
+		}
+	}
+	return nil
 }
 
 // changesMore says whether an outcome changes an endpoint or tells the operator something: rare, and not for the journal.
@@ -226,6 +245,8 @@ func checkOutcome(o *hook.Outcome) error {
 		return hook.Errorf(hook.KindInvalid, "an attempt needs an id and is of the delivery that it comes with")
 	case d.State < hook.Pending || d.State > hook.Canceled || (d.State == hook.Pending) == d.NextAt.IsZero():
 		return hook.Errorf(hook.KindInvalid, "a delivery has a next time when it is pending, and only then")
+	case a.N < 0 || d.Attempts < 0 || a.Duration < 0 || a.Status < 0 || a.Status > 999 || a.Verdict < 0 || a.Verdict > 3 || a.Trigger < 0 || a.Trigger > 1:
+		return hook.Errorf(hook.KindInvalid, "an attempt has no number, duration or status below zero, and no status above 999")
 	case a.Verdict == hook.Success && d.State != hook.Delivered:
 		return hook.Errorf(hook.KindInvalid, "an attempt that succeeds delivers")
 	}
@@ -239,9 +260,8 @@ func (t *tx) finish(o *hook.Outcome) error {
 		return err
 	}
 	if stored {
-		if err := t.insertAttempt(&o.Attempt); err != nil {
-			return err
-		}
+		t.issued(int64(o.Attempt.ID))
+		t.unwritten.addAttempt(o.Attempt)
 	}
 	if o.Resend != 0 {
 		if err := t.query(`DELETE FROM resends WHERE id = ? AND message = ? AND endpoint = ?`).
@@ -263,6 +283,9 @@ func (t *tx) settle(o *hook.Outcome) (found bool, err error) {
 		present = l.id
 	}
 	changes := a.Verdict == hook.Success || a.Trigger == hook.Scheduled
+	if p := t.unwritten.delivery(a.Message, a.Endpoint); p != nil {
+		return true, t.settleUnwritten(p, o, present, changes)
+	}
 	if changes && present != 0 {
 		n, err := t.query(`UPDATE deliveries SET state = ?, attempts = max(attempts, ?), next_at = ?
 			WHERE message = ? AND endpoint = ? AND state = 0 AND lane = ?`).
@@ -276,6 +299,28 @@ func (t *tx) settle(o *hook.Outcome) (found bool, err error) {
 		}
 	}
 	return t.settleLate(o, present, changes)
+}
+
+// settleUnwritten is settle for a delivery that is not in the tables yet.
+func (t *tx) settleUnwritten(p *recipient, o *hook.Outcome, present int64, changes bool) error {
+	a, d, was := &o.Attempt, &o.Delivery, p.state
+	if was == hook.Pending && p.lane != present {
+		was = hook.Canceled
+	}
+	if !changes {
+		return nil
+	}
+	p.attempts = max(p.attempts, d.Attempts)
+	switch {
+	case was == hook.Pending:
+		p.state, p.next = d.State, millisOr0(d.NextAt)
+	case a.Verdict == hook.Success && was != hook.Delivered:
+		p.state = hook.Delivered
+	default:
+		return nil
+	}
+	t.move(was, p.state, present, a.Message, a.Endpoint)
+	return t.tellOperator(o.Events)
 }
 
 // settleLate is for a delivery that is not pending any more: only a success still moves it.

@@ -76,6 +76,9 @@ func (w *writer) commit(t *tx) error {
 	if !w.journal.named {
 		next = newEpoch()
 	}
+	if err := w.writeOut(); err != nil {
+		return err
+	}
 	begins := w.open() || !w.journal.named && w.db.o.JournalBytes > 0
 	if begins {
 		if w.GetAutocommit() { // by itself the row would make the journal void
@@ -108,6 +111,7 @@ func (w *writer) restart(e epoch) {
 // rollback ends the transaction after a commit that failed, if it has not ended.
 func (w *writer) rollback() error {
 	w.behind = w.open()
+	w.unwritten.forget()
 	if w.GetAutocommit() {
 		return nil
 	}
@@ -165,15 +169,18 @@ func (w *writer) replay(contents [][]byte, next epoch) error {
 				return err
 			}
 		}
-		if err := t.flush(); err != nil {
+		t.flush()
+		if err := t.writeOut(); err != nil {
 			return err
 		}
 		return t.putMeta(journalRow, next.bytes())
 	})
-	if err == nil {
-		w.restart(next)
+	if err != nil {
+		w.unwritten.forget()
+		return err
 	}
-	return err
+	w.restart(next)
+	return nil
 }
 
 // close leaves an empty journal behind when all that it had is in the database.

@@ -89,7 +89,7 @@ func (u *unpacker) entry() *entry {
 	e.same, e.event, e.twin = u.key(), u.key(), u.key()
 	n, _ := u.count()
 	for range n {
-		e.to = append(e.to, recipient{hook.EndpointID(u.int()), u.int()})
+		e.to = append(e.to, recipient{endpoint: hook.EndpointID(u.int()), lane: u.int()})
 	}
 	return e
 }
@@ -155,5 +155,6 @@ func (t *tx) arrive(e *entry) error {
 			return err
 		}
 	}
-	return t.insert(e)
+	t.insert(e)
+	return nil
 }

@@ -218,8 +218,11 @@ func dump(t *testing.T, path, vfs string) string {
 	var out bytes.Buffer
 	for _, table := range []string{"messages", "payloads", "keys", "deliveries", "attempts", "lanes", "counts", "days", "endpoints", "resends"} {
 		columns := "*"
-		if table == "endpoints" {
+		switch table {
+		case "endpoints":
 			columns = "id, app, lane" // the rest is sealed anew each time
+		case "keys":
+			columns = "hash, full, message, expires" // the row's number says when it was written
 		}
 		q, _, err := c.Prepare(`SELECT ` + columns + ` FROM ` + table + ` ORDER BY 1, 2`)
 		check(t, err)

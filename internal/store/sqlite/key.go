@@ -1,8 +1,10 @@
 package sqlite
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
+	"slices"
 	"time"
 
 	"github.com/waypost/waypost/internal/hook"
@@ -54,6 +56,15 @@ func (t *tx) recall(k *key, now int64) (hook.MessageID, error) {
 	if k.full == nil {
 		return 0, nil
 	}
+	if b := t.unwritten.keys[k.id()]; b != nil {
+		if b.expires > now {
+			k.row = b.row
+			return b.message, nil
+		}
+		if err := t.writeOut(); err != nil { // so that it is found and used again
+			return 0, err
+		}
+	}
 	var id, message, expires int64
 	q := t.query(`SELECT id, message, expires FROM keys WHERE hash = ? AND full IN (?, ?)`).int(k.hash).blob(k.rest[:]).blob(k.full)
 	found, err := q.first(func() { id, message, expires = q.getInt(), q.getInt(), q.getInt() })
@@ -67,14 +78,33 @@ func (t *tx) recall(k *key, now int64) (hook.MessageID, error) {
 	return hook.MessageID(message), nil
 }
 
-// remember binds a key to a message; recall has been asked before.
-func (t *tx) remember(k *key, m hook.MessageID) error {
-	switch {
-	case k.full == nil:
-		return nil
-	case k.row != 0:
-		return t.query(`UPDATE keys SET message = ?, expires = ? WHERE id = ?`).int(int64(m)).int(k.expires).int(k.row).exec()
+// rememberAll binds keys to messages; recall has been asked before.
+func (w *writer) rememberAll(all []boundKey) error {
+	slices.SortFunc(all, func(a, b boundKey) int { return cmp.Compare(a.hash, b.hash) })
+	var fresh []boundKey
+	for i := range all {
+		k := &all[i]
+		if k.row == 0 {
+			fresh = append(fresh, *k)
+			continue
+		}
+		err := w.query(`UPDATE keys SET message = ?, expires = ? WHERE id = ?`).int(int64(k.message)).int(k.expires).int(k.row).exec()
+		if err != nil {
+			return err
+		}
 	}
-	return t.query(`INSERT INTO keys (hash, full, message, expires) VALUES (?, ?, ?, ?)`).
-		int(k.hash).blob(k.rest[:]).int(int64(m)).int(k.expires).exec()
+	return w.bulk(insertKeys, len(fresh), func(s *stmt, i int) {
+		k := &fresh[i]
+		s.int(k.hash).blob(k.rest[:]).int(int64(k.message)).int(k.expires)
+	})
 }
+
+var insertKeys = newBulk(`INSERT INTO keys (hash, full, message, expires) VALUES `, 4)
+
+// keyText is what is stored of a key's text.
+type keyText struct {
+	hash int64
+	rest [16]byte
+}
+
+func (k *key) id() keyText { return keyText{k.hash, k.rest} }

@@ -29,7 +29,7 @@ func TestKeysOfOneHashAreNotMerged(t *testing.T) {
 			if earlier, err := tx.recall(k, now); err != nil || earlier != 0 {
 				t.Errorf("key %d is taken for the key of message %v (%v)", m, earlier, err)
 			}
-			if err := tx.remember(k, hook.MessageID(m+1)); err != nil {
+			if err := tx.rememberAll([]boundKey{{*k, hook.MessageID(m + 1)}}); err != nil {
 				return err
 			}
 		}

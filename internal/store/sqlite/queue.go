@@ -23,7 +23,9 @@ type request struct {
 	// record appends to b what run has changed, for the journal. nil = only a commit makes it durable.
 	record func(b []byte) []byte
 
-	kind  requestKind
+	kind   requestKind
+	inFlow bool // run looks at no table for what may be unwritten
+
 	rows  int
 	bytes int
 

@@ -28,16 +28,8 @@ type dayKey struct {
 func dayOf(t time.Time) int64 { return t.Sub(hook.Epoch).Milliseconds() / msPerDay }
 
 // countDay adds n deliveries of a message in a state to an endpoint that exists.
-func (t *tx) countDay(s hook.State, n int64, m hook.MessageID, ep hook.EndpointID) {
-	k := dayKey{ep, dayOf(m.Time())}
-	c := t.days[k]
-	if c == nil {
-		if t.days == nil {
-			t.days = map[dayKey]*store.DeliveryCounts{}
-		}
-		c = &store.DeliveryCounts{}
-		t.days[k] = c
-	}
+func (y *tally) countDay(s hook.State, n int64, m hook.MessageID, ep hook.EndpointID) {
+	c := y.day(dayKey{ep, dayOf(m.Time())})
 	switch s {
 	case hook.Pending:
 		c.Pending += n
@@ -50,36 +42,57 @@ func (t *tx) countDay(s hook.State, n int64, m hook.MessageID, ep hook.EndpointI
 	}
 }
 
-// flushDays writes the days' counters, in an order that does not depend on chance.
-func (t *tx) flushDays() error {
-	if len(t.days) == 0 {
+// day returns the counters of a day, to be added to.
+func (y *tally) day(k dayKey) *store.DeliveryCounts {
+	c := y.days[k]
+	if c == nil {
+		if y.days == nil {
+			y.days = map[dayKey]*store.DeliveryCounts{}
+		}
+		c = &store.DeliveryCounts{}
+		y.days[k] = c
+	}
+	return c
+}
+
+func (y *tally) addDay(k dayKey, n *store.DeliveryCounts) {
+	c := y.day(k)
+	c.Pending += n.Pending
+	c.Delivered += n.Delivered
+	c.Failed += n.Failed
+	c.Canceled += n.Canceled
+}
+
+// writeDays writes the days' counters, in an order that does not depend on chance.
+func (w *writer) writeDays(y *tally) error {
+	if len(y.days) == 0 {
 		return nil
 	}
-	keys := slices.SortedFunc(maps.Keys(t.days), func(a, b dayKey) int {
+	keys := slices.SortedFunc(maps.Keys(y.days), func(a, b dayKey) int {
 		return cmp.Or(cmp.Compare(a.endpoint, b.endpoint), cmp.Compare(a.day, b.day))
 	})
 	for _, k := range keys {
-		if err := t.flushDay(k, t.days[k]); err != nil {
+		if err := w.writeDay(k, y.days[k]); err != nil {
 			return err
 		}
 	}
-	clear(t.days)
+	clear(y.days)
 	return nil
 }
 
-func (t *tx) flushDay(k dayKey, c *store.DeliveryCounts) error {
+func (w *writer) writeDay(k dayKey, c *store.DeliveryCounts) error {
 	if *c == (store.DeliveryCounts{}) {
 		return nil
 	}
-	n, err := t.query(`UPDATE days SET pending = pending + ?, delivered = delivered + ?, failed = failed + ?, canceled = canceled + ?
+	n, err := w.query(`UPDATE days SET pending = pending + ?, delivered = delivered + ?, failed = failed + ?, canceled = canceled + ?
 		WHERE endpoint = ? AND day = ?`).
 		int(c.Pending).int(c.Delivered).int(c.Failed).int(c.Canceled).int(int64(k.endpoint)).int(k.day).changed()
 	if err == nil && n == 0 {
-		err = t.query(`INSERT INTO days (endpoint, day, pending, delivered, failed, canceled) VALUES (?, ?, ?, ?, ?, ?)`).
+		err = w.query(`INSERT INTO days (endpoint, day, pending, delivered, failed, canceled) VALUES (?, ?, ?, ?, ?, ?)`).
 			int(int64(k.endpoint)).int(k.day).int(c.Pending).int(c.Delivered).int(c.Failed).int(c.Canceled).exec()
 	}
 	if err == nil && c.Pending+c.Delivered+c.Failed+c.Canceled < 0 { // retention took some, perhaps the last
-		err = t.query(`DELETE FROM days WHERE endpoint = ? AND day = ? AND pending = 0 AND delivered = 0 AND failed = 0 AND canceled = 0`).
+		err = w.query(`DELETE FROM days WHERE endpoint = ? AND day = ? AND pending = 0 AND delivered = 0 AND failed = 0 AND canceled = 0`).
 			int(int64(k.endpoint)).int(k.day).exec()
 	}
 	return err
@@ -87,7 +100,7 @@ func (t *tx) flushDay(k dayKey, c *store.DeliveryCounts) error {
 
 // cancelDays counts what is pending at an endpoint as canceled.
 func (t *tx) cancelDays(ep hook.EndpointID) error {
-	if err := t.flushDays(); err != nil {
+	if err := t.writeDays(&t.tally); err != nil {
 		return err
 	}
 	return t.query(`UPDATE days SET canceled = canceled + pending, pending = 0 WHERE endpoint = ? AND pending <> 0`).int(int64(ep)).exec()

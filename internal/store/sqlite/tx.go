@@ -1,6 +1,9 @@
 package sqlite
 
 import (
+	"maps"
+	"slices"
+
 	"github.com/waypost/waypost/internal/hook"
 	"github.com/waypost/waypost/internal/store"
 )
@@ -8,11 +11,8 @@ import (
 // tx is one transaction: what it changes in the counters and in the writer's memory, and whom it will tell.
 type tx struct {
 	*writer
-	counts  store.Counts // changes of the counters
-	pending map[int64]int64
-	days    map[dayKey]*store.DeliveryCounts // changes of the days' counters
-	highest int64
-	undo    []func()
+	tally
+	undo []func()
 
 	lastMessage hook.MessageID // in place of the writer's
 	removed     bool           // content that the journal shall not keep either
@@ -21,8 +21,35 @@ type tx struct {
 	changes  []store.Change
 }
 
+// tally is what is to be added to the counters.
+type tally struct {
+	counts  store.Counts
+	pending map[int64]int64                  // by lane
+	days    map[dayKey]*store.DeliveryCounts // nil = none
+	top     int64                            // the highest id
+}
+
+func newTally() tally { return tally{pending: map[int64]int64{}} }
+
+// add takes over what another has.
+func (y *tally) add(o *tally) {
+	c := &o.counts
+	y.counts.Messages += c.Messages
+	y.counts.Pending += c.Pending
+	y.counts.Delivered += c.Delivered
+	y.counts.Failed += c.Failed
+	y.counts.Canceled += c.Canceled
+	for lane, n := range o.pending {
+		y.pending[lane] += n
+	}
+	for k, c := range o.days {
+		y.addDay(k, c)
+	}
+	y.top = max(y.top, o.top)
+}
+
 // issued notes an id, so that HighestID never goes back.
-func (t *tx) issued(id int64) { t.highest = max(t.highest, id) }
+func (t *tx) issued(id int64) { t.top = max(t.top, id) }
 
 // onTakeBack notes something to be undone in memory when the transaction is taken back.
 func (t *tx) onTakeBack(f func()) { t.undo = append(t.undo, f) }
@@ -33,33 +60,38 @@ func (t *tx) takeBack() {
 	}
 }
 
-// flush writes the counters.
-func (t *tx) flush() error {
-	if before := t.writer.lastMessage; t.lastMessage != before {
-		t.onTakeBack(func() { t.writer.lastMessage = before })
-		t.writer.lastMessage = t.lastMessage
-	}
-	for lane, n := range t.pending {
-		if n == 0 {
-			continue
+// flush leaves the counters to writeOut.
+func (t *tx) flush() {
+	lastMessage, highest := t.writer.lastMessage, t.writer.highest
+	t.onTakeBack(func() { t.writer.lastMessage, t.writer.highest = lastMessage, highest })
+	t.writer.lastMessage = t.lastMessage
+	t.writer.highest = max(highest, t.top)
+	t.unwritten.tally.add(&t.tally)
+}
+
+// writeTally writes the counters and sets them to nothing.
+func (w *writer) writeTally(y *tally) error {
+	for _, lane := range slices.Sorted(maps.Keys(y.pending)) {
+		if n := y.pending[lane]; n != 0 {
+			if err := w.query(`UPDATE lanes SET pending = pending + ? WHERE id = ?`).int(n).int(lane).exec(); err != nil {
+				return err
+			}
 		}
-		if err := t.query(`UPDATE lanes SET pending = pending + ? WHERE id = ?`).int(n).int(lane).exec(); err != nil {
+	}
+	if err := w.writeDays(y); err != nil {
+		return err
+	}
+	c := y.counts
+	if c != (store.Counts{}) || y.top > 0 {
+		err := w.query(`UPDATE counts SET messages = messages + ?, pending = pending + ?, delivered = delivered + ?,
+			failed = failed + ?, canceled = canceled + ?, highest = max(highest, ?)`).
+			int(c.Messages).int(c.Pending).int(c.Delivered).int(c.Failed).int(c.Canceled).int(y.top).exec()
+		if err != nil {
 			return err
 		}
 	}
-	if err := t.flushDays(); err != nil {
-		return err
-	}
-	if t.counts == (store.Counts{}) && t.highest <= t.writer.highest {
-		return nil
-	}
-	before := t.writer.highest
-	t.onTakeBack(func() { t.writer.highest = before })
-	t.writer.highest = max(before, t.highest)
-	c := &t.counts
-	return t.query(`UPDATE counts SET messages = messages + ?, pending = pending + ?, delivered = delivered + ?,
-		failed = failed + ?, canceled = canceled + ?, highest = ?`).
-		int(c.Messages).int(c.Pending).int(c.Delivered).int(c.Failed).int(c.Canceled).int(t.writer.highest).exec()
+	*y = newTally()
+	return nil
 }
 
 // tell says what was committed.

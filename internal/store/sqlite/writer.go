@@ -20,6 +20,9 @@ type writer struct {
 	lastMessage hook.MessageID
 	logPages    int // of the write-ahead log after the last commit
 
+	unwritten      unwritten
+	highestAttempt hook.AttemptID // of those that are written
+
 	journal *journal
 	behind  bool // a commit failed, and what the journal has is not in the open transaction any more
 }
@@ -30,7 +33,7 @@ func (db *DB) newWriter(ctx context.Context) (_ *writer, err error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &writer{conn: c, db: db, lanes: newLanes()}
+	w := &writer{conn: c, db: db, lanes: newLanes(), unwritten: newUnwritten()}
 	defer func() {
 		if err != nil {
 			_ = w.close()
@@ -66,12 +69,16 @@ func (db *DB) newWriter(ctx context.Context) (_ *writer, err error) {
 		return nil, err
 	}
 	w.lastMessage = hook.MessageID(w.highest)
+	q = w.query(`SELECT max(id) FROM attempts`)
+	if _, err := q.first(func() { w.highestAttempt = hook.AttemptID(q.getInt()) }); err != nil {
+		return nil, err
+	}
 	return w, w.recover()
 }
 
 // begin starts the bookkeeping of a transaction.
 func (w *writer) begin() *tx {
-	return &tx{writer: w, pending: map[int64]int64{}, lastMessage: w.lastMessage}
+	return &tx{writer: w, tally: newTally(), lastMessage: w.lastMessage}
 }
 
 // write has a request written and returns when it is durable. A caller that gives up before the writer has taken the
@@ -198,14 +205,11 @@ func (w *writer) run(group []*request) (*tx, error) {
 		}
 	}
 	t := w.begin()
-	err := t.runAll(group)
-	if err == nil {
-		err = t.flush()
-	}
-	if err != nil {
+	if err := t.runAll(group); err != nil {
 		t.takeBack()
 		return nil, errors.Join(err, w.rollback())
 	}
+	t.flush()
 	return t, nil
 }
 
@@ -213,6 +217,11 @@ func (w *writer) run(group []*request) (*tx, error) {
 func (t *tx) runAll(group []*request) error {
 	t.accepted = make([]hook.Accepted, 0, count(group, forAccept))
 	for _, r := range group {
+		if !r.inFlow {
+			if err := t.writeOut(); err != nil {
+				return err
+			}
+		}
 		r.err = r.run(t)
 		var refusal *hook.Error
 		if r.err != nil && !errors.As(r.err, &refusal) {
