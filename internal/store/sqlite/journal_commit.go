@@ -126,7 +126,7 @@ func (w *writer) catchUp() error {
 	if !w.behind {
 		return nil
 	}
-	return w.replay(w.journal.since, w.journal.epoch.next())
+	return w.unwritable(w.replay(w.journal.since, w.journal.epoch.next()))
 }
 
 // recover makes the changes of the journal that the database has not, when the store is opened. On a full disk that waits until

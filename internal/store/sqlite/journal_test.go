@@ -135,11 +135,11 @@ func TestOnlyWholeRecordsOfTheEpochAreTaken(t *testing.T) {
 func TestTheJournalChangesNothingOfWhatIsStored(t *testing.T) {
 	t.Parallel()
 	var want string
-	for i, o := range []Options{{JournalBytes: -1}, {}, {JournalBytes: 3000}, {}} {
+	for i, o := range []Options{{JournalBytes: -1}, {}, {JournalBytes: 3000}, {}, {Unwritten: 3}, {Unwritten: 1}} {
 		disk := powercut.New(t.TempDir(), 7)
 		defer disk.Close()
 		o.Dir, o.VFS, o.Sealer, o.Faults = t.TempDir(), disk.VFS(), keyOf(t, 1), Faults{InStep: true}
-		got := playFor(t, o, disk, i == 3)
+		got := playFor(t, o, disk, i == 3 || i == 5)
 		if want == "" {
 			want = got
 		}

@@ -99,7 +99,7 @@ func (w *writer) rememberAll(all []boundKey) error {
 	})
 }
 
-var insertKeys = newBulk(`INSERT INTO keys (hash, full, message, expires) VALUES `, 4)
+var insertKeys = newBulk(`INSERT OR ROLLBACK INTO keys (hash, full, message, expires) VALUES `, 4)
 
 // keyText is what is stored of a key's text.
 type keyText struct {

@@ -62,6 +62,9 @@ type Options struct {
 	// JournalBytes is how far the journal grows before what it holds is committed; beside that a tenth of a second decides.
 	// 0 = DefaultJournalBytes; less = there is none, and every group is committed by itself.
 	JournalBytes int
+	// Unwritten is how many messages may be durable in the journal alone before the oldest are written to the tables, between two
+	// groups. All are written with the next commit in any case. 0 = DefaultUnwritten.
+	Unwritten int
 	// VFS names the driver's VFS beneath the store. "" = the operating system's; tests use package powercut's.
 	VFS string
 	// Faults are for tests of the tests; the program never sets them.
@@ -74,6 +77,7 @@ const (
 	DefaultQueueBytes = 64 << 20
 	DefaultReaders    = 4
 	DefaultLogPages   = 4 << 10
+	DefaultUnwritten  = 384 // a message of a busy store is delivered while some hundred others come
 )
 
 func (o Options) withDefaults() Options {
@@ -97,6 +101,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.JournalBytes == 0 {
 		o.JournalBytes = DefaultJournalBytes
+	}
+	if o.Unwritten <= 0 {
+		o.Unwritten = DefaultUnwritten
 	}
 	if o.LogPages <= 0 {
 		o.LogPages = DefaultLogPages

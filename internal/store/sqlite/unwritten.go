@@ -3,10 +3,15 @@ package sqlite
 import (
 	"bytes"
 	"cmp"
+	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
+	"github.com/ncruces/go-sqlite3"
+
 	"github.com/waypost/waypost/internal/hook"
+	"github.com/waypost/waypost/internal/store"
 )
 
 // unwritten is what the journal makes durable and the tables do not have yet: messages, what became of their deliveries, attempts,
@@ -64,13 +69,6 @@ func (u *unwritten) addAttempt(a hook.Attempt) {
 	u.known[a.ID] = true
 }
 
-// The rows of messages that may wait before the oldest are written beside the work, and how many are written then. A message of a
-// busy store is delivered while some hundred others come.
-const (
-	mayWait   = 384
-	writtenAt = 128
-)
-
 // writeOut writes all that is unwritten into the open transaction.
 func (w *writer) writeOut() error {
 	u := &w.unwritten
@@ -78,6 +76,27 @@ func (w *writer) writeOut() error {
 		return err
 	}
 	return w.writeTally(&u.tally)
+}
+
+// writeBeside writes the oldest messages when there are many, between two groups, so that nobody waits long for a commit.
+func (w *writer) writeBeside() error {
+	most := w.db.o.Unwritten
+	if n := len(w.unwritten.entries); n < most || !w.open() || w.behind {
+		return nil
+	}
+	if err := w.writeOldest(max(1, most/3)); err != nil {
+		return w.unwritable(errors.Join(err, w.rollback()))
+	}
+	return nil
+}
+
+// unwritable judges an error of writing what the journal has. A full disk may have room later, and who holds the file may let go;
+// about another error no caller could do anything.
+func (w *writer) unwritable(err error) error {
+	if err == nil || isFull(err) || errors.Is(err, sqlite3.BUSY) || errors.Is(err, store.ErrBroken) {
+		return err
+	}
+	return w.db.breakWith(fmt.Errorf("write what is in the journal: %w", err))
 }
 
 // writeOldest writes the first n messages and all attempts.
@@ -126,10 +145,10 @@ func (w *writer) insertKeys(entries []*entry) error {
 	return w.rememberAll(all)
 }
 
-var insertMessages = newBulk(`INSERT INTO messages (id, app, source, event_type, event_id, envelope, created, deliver_at, content_until) VALUES `, 9)
+var insertMessages = newBulk(`INSERT OR ROLLBACK INTO messages (id, app, source, event_type, event_id, envelope, created, deliver_at, content_until) VALUES `, 9)
 
 // insertPayloads leaves the columns empty that are only filled in rows of before there was packed.
-var insertPayloads = newBulk(`INSERT INTO payloads (message, format, payload, packed) VALUES `, 4)
+var insertPayloads = newBulk(`INSERT OR ROLLBACK INTO payloads (message, format, payload, packed) VALUES `, 4)
 
 func (w *writer) insertMessages(entries []*entry) error {
 	err := w.bulk(insertMessages, len(entries), func(s *stmt, i int) {
@@ -145,7 +164,7 @@ func (w *writer) insertMessages(entries []*entry) error {
 	})
 }
 
-var insertDeliveries = newBulk(`INSERT INTO deliveries (message, endpoint, lane, state, attempts, next_at) VALUES `, 6)
+var insertDeliveries = newBulk(`INSERT OR ROLLBACK INTO deliveries (message, endpoint, lane, state, attempts, next_at) VALUES `, 6)
 
 func (w *writer) insertDeliveries(entries []*entry) error {
 	type row struct {
@@ -169,7 +188,7 @@ func (w *writer) insertDeliveries(entries []*entry) error {
 	})
 }
 
-var insertAttempts = newBulk(`INSERT INTO attempts (id, app, message, endpoint, event_type, url, n, manual, started, duration, status,
+var insertAttempts = newBulk(`INSERT OR ROLLBACK INTO attempts (id, app, message, endpoint, event_type, url, n, manual, started, duration, status,
 	verdict, reason, response, next_at) VALUES `, 15)
 
 func (w *writer) insertAttempts(attempts []hook.Attempt) error {
@@ -181,7 +200,8 @@ func (w *writer) insertAttempts(attempts []hook.Attempt) error {
 	})
 }
 
-// bulk is a statement that inserts one row, or several at once.
+// bulk is a statement that inserts one row, or several at once. It takes back the transaction when it fails, as whoever runs it would:
+// so SQLite keeps no copies of the pages that it changes.
 type bulk [len(bulkRows)]string
 
 // bulkRows are how many rows are inserted at once, the most first.

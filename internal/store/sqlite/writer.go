@@ -125,6 +125,9 @@ func (db *DB) writeAll() {
 			return
 		}
 		db.writeGroup(group)
+		if db.sound() == nil {
+			_ = db.failure(db.writer.writeBeside())
+		}
 		if db.sound() == nil && !db.writer.open() {
 			if err := db.check.after(db.writer); err != nil {
 				_ = db.failure(err)
