@@ -16,8 +16,8 @@ func (db *DB) along(ctx context.Context, r *request) {
 	if r.kind == forAlone || a.Receipt == nil && len(a.Events) == 0 {
 		return
 	}
-	run := r.run
-	r.record = nil // what goes along is not for the journal
+	run, record := r.run, r.record
+	var kept *receipt
 	r.rows += 1 + len(a.Events)
 	r.run = func(t *tx) error {
 		if err := t.freeReceipt(a.Receipt); err != nil {
@@ -29,7 +29,12 @@ func (db *DB) along(ctx context.Context, r *request) {
 		if err := t.tellOperator(a.Events); err != nil {
 			return err
 		}
-		return t.keepReceipt(a.Receipt, r.result)
+		kept = t.newReceipt(a.Receipt, r.result)
+		return t.keepReceipt(kept)
+	}
+	r.record = nil
+	if record != nil && len(a.Events) == 0 { // events are not for the journal
+		r.record = func(b []byte) []byte { return kept.pack(record(b)) }
 	}
 }
 
@@ -88,8 +93,16 @@ func millisOr0(t time.Time) int64 {
 	return t.UnixMilli()
 }
 
-// keepReceipt asks for the answer and keeps it in the place of one that has run out.
-func (t *tx) keepReceipt(r *store.Receipt, of store.Result) error {
+// receipt is an answer as it is stored.
+type receipt struct {
+	key     [32]byte
+	expires int64
+	status  int
+	sealed  []byte
+}
+
+// newReceipt asks for the answer; nil = there is none to be kept.
+func (t *tx) newReceipt(r *store.Receipt, of store.Result) *receipt {
 	if r == nil {
 		return nil
 	}
@@ -97,18 +110,31 @@ func (t *tx) keepReceipt(r *store.Receipt, of store.Result) error {
 	if !ok {
 		return nil
 	}
-	sealed := t.seal(body, receiptPlace(r.Key))
+	return &receipt{r.Key, r.Expires.UnixMilli(), status, t.seal(body, receiptPlace(r.Key))}
+}
+
+// keepReceipt writes an answer in the place of one that has run out. It is in the table before it is committed, so that the next
+// request finds it.
+func (t *tx) keepReceipt(r *receipt) error {
+	if r == nil {
+		return nil
+	}
+	t.db.receipts.Store(r.key, true)
 	return t.query(`INSERT INTO receipts (key, expires, status, body) VALUES (?, ?, ?, ?) ON CONFLICT (key) DO UPDATE
 		SET expires = excluded.expires, status = excluded.status, body = excluded.body`).
-		blob(r.Key[:]).int(r.Expires.UnixMilli()).int(int64(status)).blob(sealed).exec()
+		blob(r.key[:]).int(r.expires).int(int64(r.status)).blob(r.sealed).exec()
 }
 
 // receiptPlace names where a receipt is sealed for.
 func receiptPlace(key [32]byte) string { return "receipt/" + hex.EncodeToString(key[:]) }
 
-// Receipt is part of store.Read.
+// Receipt is part of store.Read. It has a commit made only where the receipt itself waits for one: most requests have a new key.
 func (db *DB) Receipt(ctx context.Context, key [32]byte, now time.Time) (status int, body []byte, found bool, err error) {
-	err = db.readSettled(ctx, func(c *conn) error {
+	read := db.readSettled
+	if _, waits := db.receipts.Load(key); waits {
+		read = db.read
+	}
+	err = read(ctx, func(c *conn) error {
 		var bad error
 		q := c.query(`SELECT status, body FROM receipts WHERE key = ? AND expires > ?`).blob(key[:]).int(now.UnixMilli())
 		found, err = q.first(func() {

@@ -94,6 +94,7 @@ func (w *writer) commit(t *tx) error {
 	if begins {
 		w.restart(next)
 	}
+	w.db.receipts.Clear()
 	if t.removed {
 		if err := w.journal.wipe(); err != nil {
 			w.db.o.Log.Warn("the journal could not be emptied: content that was removed stays in it until it is written over", "dir", w.db.o.Dir, "err", err)

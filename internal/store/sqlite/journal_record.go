@@ -13,6 +13,7 @@ import (
 const (
 	journalArrival = 1
 	journalOutcome = 2
+	journalReceipt = 3
 )
 
 // packNil keeps nil apart from empty.
@@ -120,6 +121,26 @@ func (u *unpacker) outcome() *hook.Outcome {
 	return o
 }
 
+// pack appends a kept answer, if there is one.
+func (r *receipt) pack(b []byte) []byte {
+	if r == nil {
+		return b
+	}
+	b = append(append(b, journalReceipt), r.key[:]...)
+	return packBytes(packInts(b, r.expires, int64(r.status)), r.sealed)
+}
+
+func (u *unpacker) receipt() *receipt {
+	r := &receipt{}
+	if u.err != nil || len(u.b) < len(r.key) {
+		u.fail()
+		return r
+	}
+	u.b = u.b[copy(r.key[:], u.b):]
+	r.expires, r.status, r.sealed = u.int(), int(u.int()), u.bytes()
+	return r
+}
+
 // replay makes the changes of a record again.
 func (t *tx) replay(content []byte) error {
 	u := unpacker{b: content}
@@ -137,6 +158,11 @@ func (t *tx) replay(content []byte) error {
 			o := u.outcome()
 			if err = u.err; err == nil {
 				err = t.finish(o)
+			}
+		case journalReceipt:
+			r := u.receipt()
+			if err = u.err; err == nil {
+				err = t.keepReceipt(r)
 			}
 		default:
 			err = fmt.Errorf("%s holds a change of an unknown kind (%d)", journalName, kind)

@@ -12,6 +12,7 @@ import (
 	"github.com/ncruces/go-sqlite3"
 
 	"github.com/waypost/waypost/internal/hook"
+	"github.com/waypost/waypost/internal/store"
 	"github.com/waypost/waypost/internal/store/sqlite/powercut"
 )
 
@@ -147,6 +148,48 @@ func TestTheJournalChangesNothingOfWhatIsStored(t *testing.T) {
 			t.Errorf("run %d leaves another database behind:\n%s\nwant\n%s", i, got, want)
 		}
 	}
+}
+
+// A receipt goes to the journal with its message: a request that came again after a power cut would send it twice otherwise.
+func TestAReceiptInTheJournalOutlivesAPowerCut(t *testing.T) {
+	t.Parallel()
+	disk := powercut.New(t.TempDir(), 7)
+	defer disk.Close()
+	o := Options{Dir: t.TempDir(), VFS: disk.VFS(), Sealer: keyOf(t, 1), Faults: Faults{InStep: true}}
+	db, err := Open(t.Context(), o)
+	check(t, err)
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	check(t, db.CreateApplication(t.Context(), hook.Application{ID: 7, CreatedAt: now}))
+	check(t, db.flush(t.Context()))
+	r := store.Receipt{Key: [32]byte{1}, Now: now, Expires: now.Add(time.Hour),
+		Answer: func(r store.Result) (int, []byte, bool) { return 202, []byte(r.Accepted[0].Message.ID.String()), true }}
+	publish := func() (hook.Accepted, error) {
+		out, err := db.Accept(store.With(t.Context(), store.Along{Receipt: &r}), []hook.Accept{{Message: hook.Message{ID: 9, App: 7, EventType: "a", CreatedAt: now}}})
+		if err != nil {
+			return hook.Accepted{}, err
+		}
+		return out[0], nil
+	}
+	first, err := publish()
+	check(t, err)
+	if !db.dirty.Load() {
+		t.Fatal("it was committed: the journal is not what this test is of")
+	}
+	for _, cut := range []func(){disk.Cut, disk.Kill} {
+		cut()
+		_ = db.Close()
+		disk.Restart()
+		db, err = Open(t.Context(), o)
+		check(t, err)
+		status, body, found, err := db.Receipt(t.Context(), r.Key, now)
+		if err != nil || !found || status != 202 || string(body) != first.Message.ID.String() {
+			t.Errorf("the answer is %d %q, %v, %v", status, body, found, err)
+		}
+		if _, err := publish(); hook.KindOf(err) != hook.KindConflict {
+			t.Errorf("the same request again: %v", err)
+		}
+	}
+	check(t, db.Close())
 }
 
 // playFor makes calls of all kinds and returns what the database then holds. With kills the process ends all the time.

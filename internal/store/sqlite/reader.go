@@ -119,7 +119,7 @@ func (db *DB) read(ctx context.Context, f func(*conn) error) error {
 	return db.readSettled(ctx, f)
 }
 
-// readSettled is read for what is never in the journal alone: for all but messages, their keys, deliveries and attempts, and
+// readSettled is read for what is never in the journal alone: for all but messages, their keys, deliveries, attempts and receipts, and
 // what counts them. It waits for nobody.
 func (db *DB) readSettled(ctx context.Context, f func(*conn) error) error {
 	if err := db.sound(); err != nil {

@@ -280,7 +280,7 @@ func (db *DB) emptyLog(ctx context.Context) (emptied bool, err error) {
 			return err
 		}
 		_, _, err := db.writer.WALCheckpoint("main", sqlite3.CHECKPOINT_TRUNCATE)
-		emptied = err == nil
+		emptied = err == nil && db.writer.journal.wipe() == nil
 		return errors.Join(db.logError(err), db.writer.BusyTimeout(busyTimeout))
 	}})
 	return emptied, err

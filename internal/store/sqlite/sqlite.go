@@ -132,6 +132,7 @@ type DB struct {
 
 	broken    atomic.Pointer[error]
 	dirty     atomic.Bool // something was answered that is in the journal and not committed
+	receipts  sync.Map    // the keys of receipts that are not committed
 	closing   sync.Once
 	stopping  chan struct{} // closed when Close begins
 	closed    chan struct{} // closed when it is done
