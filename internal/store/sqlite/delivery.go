@@ -284,7 +284,7 @@ func (t *tx) settle(o *hook.Outcome) (found bool, err error) {
 	}
 	changes := a.Verdict == hook.Success || a.Trigger == hook.Scheduled
 	if p := t.unwritten.delivery(a.Message, a.Endpoint); p != nil {
-		return true, t.settleUnwritten(p, o, present, changes)
+		return true, t.settleUnwritten(p, o, changes)
 	}
 	if changes && present != 0 {
 		n, err := t.query(`UPDATE deliveries SET state = ?, attempts = max(attempts, ?), next_at = ?
@@ -301,15 +301,13 @@ func (t *tx) settle(o *hook.Outcome) (found bool, err error) {
 	return t.settleLate(o, present, changes)
 }
 
-// settleUnwritten is settle for a delivery that is not in the tables yet.
-func (t *tx) settleUnwritten(p *recipient, o *hook.Outcome, present int64, changes bool) error {
-	a, d, was := &o.Attempt, &o.Delivery, p.state
-	if was == hook.Pending && p.lane != present {
-		was = hook.Canceled
-	}
+// settleUnwritten is settle for a delivery that is not in the tables yet. Its lane is its endpoint's present one: whatever changes
+// lanes has everything written before.
+func (t *tx) settleUnwritten(p *recipient, o *hook.Outcome, changes bool) error {
 	if !changes {
 		return nil
 	}
+	a, d, was := &o.Attempt, &o.Delivery, p.state
 	p.attempts = max(p.attempts, d.Attempts)
 	switch {
 	case was == hook.Pending:
@@ -319,7 +317,7 @@ func (t *tx) settleUnwritten(p *recipient, o *hook.Outcome, present int64, chang
 	default:
 		return nil
 	}
-	t.move(was, p.state, present, a.Message, a.Endpoint)
+	t.move(was, p.state, p.lane, a.Message, a.Endpoint)
 	return t.tellOperator(o.Events)
 }
 
