@@ -239,7 +239,7 @@ func playFor(t *testing.T, o Options, disk *powercut.Disk, kills bool) string {
 			check(t, err)
 			pending = append(pending, out[0].Deliveries...)
 		} else {
-			d := pending[rng.IntN(len(pending))] // one that is settled too
+			d := pending[len(pending)-1-rng.IntN(min(12, len(pending)))] // now and then one that is settled
 			v := []hook.Verdict{hook.Success, hook.Retry, hook.Refuse}[rng.IntN(3)]
 			next := d.Step(v, hook.Scheduled, now, []time.Duration{time.Minute}, 0)
 			check(t, db.Finish(t.Context(), []hook.Outcome{{Delivery: next, Attempt: hook.Attempt{
