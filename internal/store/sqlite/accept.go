@@ -64,6 +64,9 @@ func (db *DB) Accept(ctx context.Context, batch []hook.Accept) ([]hook.Accepted,
 		entries[i].prepare(db.packs, &batch[i], &out[i])
 		size += entries[i].weight()
 	}
+	if db.o.Faults.InStep {
+		db.packs.learning.Wait()
+	}
 	repeats := func() bool { return !slices.ContainsFunc(out, func(a hook.Accepted) bool { return !a.Duplicate }) }
 	result := store.Result{Accepted: out}
 	run := func(t *tx) error {

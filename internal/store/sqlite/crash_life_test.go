@@ -186,6 +186,7 @@ func (l *life) run(ctx context.Context, crashes int) {
 		if db == nil || len(l.problems) > 0 {
 			break
 		}
+		idle(db)
 		kind := l.doom()
 		if l.crowd {
 			l.workAtOnce(ctx, db, kind)
@@ -418,7 +419,13 @@ func (l *life) inStep(ctx context.Context, db *sqlite.DB, ops []*op) {
 	l.gate.disarm()
 	close(wait)
 	wg.Wait()
-	for !db.Idle() { // an answer leaves before the log is copied to the file, and the power must not go at a random place in that
+	idle(db)
+}
+
+// idle waits for what the store does after its answers: the log is copied to the file, and the power must not go at a random place
+// in that.
+func idle(db *sqlite.DB) {
+	for !db.Idle() {
 		runtime.Gosched()
 	}
 }

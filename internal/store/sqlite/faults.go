@@ -12,8 +12,8 @@ type Faults struct {
 	DuplicateEarly bool
 	// TrustLog takes what is read of the log at the start for durable, whether it was ever synced or not.
 	TrustLog bool
-	// InStep copies the log to the file between commits and not beside them, so that the same calls make the same
-	// operations on the disk. It is no mistake.
+	// InStep does between calls what is done beside them otherwise (the log is copied, dictionaries are learned), and asks for room each time, so that the same
+	// calls make the same operations on the disk. It is no mistake.
 	InStep bool
 	// At is called at the named points below by the goroutine that passes them: it may hold that goroutine, or end the
 	// process.

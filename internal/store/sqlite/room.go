@@ -14,6 +14,7 @@ const roomEvery = 100 * time.Millisecond
 type room struct {
 	lowWater uint64
 	free     func() (uint64, error)
+	every    time.Duration
 
 	mu      sync.Mutex
 	checked time.Time
@@ -25,7 +26,7 @@ type room struct {
 func (r *room) check(now time.Time) (low, turned bool, left uint64, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !r.checked.IsZero() && now.Sub(r.checked) < roomEvery {
+	if !r.checked.IsZero() && now.Sub(r.checked) < r.every {
 		return r.low, false, r.left, nil
 	}
 	r.checked = now

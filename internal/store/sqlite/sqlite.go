@@ -157,7 +157,10 @@ func Open(ctx context.Context, o Options) (_ *DB, err error) {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
 	db := &DB{o: o.withDefaults(), stopping: make(chan struct{}), closed: make(chan struct{})}
-	db.room = room{lowWater: db.o.LowWater, free: db.o.FreeSpace}
+	db.room = room{lowWater: db.o.LowWater, free: db.o.FreeSpace, every: roomEvery}
+	if db.o.Faults.InStep {
+		db.room.every = 0
+	}
 	var undo []func()
 	defer func() {
 		if err != nil {
