@@ -11,14 +11,20 @@ import (
 // A key is what a message is recognised by. Its full text says what kind of key it is, of which application and in what
 // scope, so that keys of different kinds, applications or scopes are never the same. The zero key is no key.
 //
-// What is stored is the first 24 bytes of the text's SHA-256: 8 that find the row, and 16 that decide. Two texts with the same
-// 192 bits are not known, and nobody can make a pair. Rows of before schema 5 have the text in the place of the 16 bytes.
+// What is stored is its place, the first 24 bytes of the text's SHA-256. Two texts with the same 192 bits are not known, and
+// nobody can make a pair. Rows of before schema 5 have the text in the place of the last 16 bytes.
 type key struct {
 	full    []byte
 	hash    int64
 	rest    [16]byte
 	expires int64
-	row     int64 // a row with this key that has run out, to be used again; 0 = none
+	stored  int64 // when what is stored of this key runs out, or has run out; 0 = nothing is. recall finds out
+}
+
+// boundKey is a key and the message that it is remembered for.
+type boundKey struct {
+	key
+	message hook.MessageID
 }
 
 // The kinds of key. The numbers are stored: they never change.
@@ -47,34 +53,85 @@ func keyOfText(full []byte, expires int64) key {
 	return key{full: full, hash: int64(binary.BigEndian.Uint64(sum[:])), rest: [16]byte(sum[8:]), expires: expires}
 }
 
-// recall returns the message that a key is remembered for, 0 when there is none. A row that has run out does not count,
-// though Sweep has not deleted it yet.
+func (k *key) place() (p keyPlace) {
+	binary.BigEndian.PutUint64(p[:], uint64(k.hash))
+	copy(p[8:], k.rest[:])
+	return p
+}
+
+// recall returns the message that a key is remembered for, 0 when there is none. What has run out does not count, though
+// Sweep has not removed it yet.
 func (t *tx) recall(k *key, now int64) (hook.MessageID, error) {
-	k.row = 0
+	k.stored = 0
 	if k.full == nil {
 		return 0, nil
 	}
-	var id, message, expires int64
-	q := t.query(`SELECT id, message, expires FROM keys WHERE hash = ? AND full IN (?, ?)`).int(k.hash).blob(k.rest[:]).blob(k.full)
-	found, err := q.first(func() { id, message, expires = q.getInt(), q.getInt(), q.getInt() })
+	m, err := t.memory()
+	if err != nil {
+		return 0, err
+	}
+	place := k.place()
+	b, found, err := m.find(&place)
+	if err == nil && !found && m.before {
+		b, found, err = t.recallBefore(k)
+	}
 	if err != nil || !found {
 		return 0, err
 	}
-	k.row = id
-	if expires <= now {
+	k.stored = b.expires
+	if b.expires <= now {
 		return 0, nil
 	}
-	return hook.MessageID(message), nil
+	return b.message, nil
 }
 
 // remember binds a key to a message; recall has been asked before.
 func (t *tx) remember(k *key, m hook.MessageID) error {
-	switch {
-	case k.full == nil:
-		return nil
-	case k.row != 0:
-		return t.query(`UPDATE keys SET message = ?, expires = ? WHERE id = ?`).int(int64(m)).int(k.expires).int(k.row).exec()
+	return t.rememberAll([]boundKey{{*k, m}})
+}
+
+// rememberAll binds keys to messages; recall has been asked for each before. Of two bindings of one key the later counts.
+func (w *writer) rememberAll(all []boundKey) error {
+	m, err := w.memory()
+	if err != nil {
+		return err
 	}
-	return t.query(`INSERT INTO keys (hash, full, message, expires) VALUES (?, ?, ?, ?)`).
-		int(k.hash).blob(k.rest[:]).int(int64(m)).int(k.expires).exec()
+	if len(all) > m.room() {
+		all = lastOfEach(all)
+	}
+	for len(all) > 0 {
+		n := min(len(all), m.room())
+		if err := m.add(all[:n]); err != nil {
+			return err
+		}
+		all = all[n:]
+	}
+	return nil
+}
+
+// lastOfEach leaves the last binding of each key. What was recalled is about none of the others.
+func lastOfEach(all []boundKey) []boundKey {
+	last := make(map[keyPlace]int, len(all))
+	for i := range all {
+		last[all[i].place()] = i
+	}
+	var left []boundKey
+	for i := range all {
+		if last[all[i].place()] == i {
+			left = append(left, all[i])
+		}
+	}
+	return left
+}
+
+// recallBefore looks among the rows of before schema 6.
+func (w *writer) recallBefore(k *key) (b binding, found bool, err error) {
+	q := w.query(`SELECT message, expires FROM keys WHERE hash = ? AND full IN (?, ?)`).int(k.hash).blob(k.rest[:]).blob(k.full)
+	found, err = q.first(func() { b = binding{hook.MessageID(q.getInt()), q.getInt()} })
+	return b, found, err
+}
+
+// forgetBefore removes what there is of a key among the rows of before schema 6.
+func (w *writer) forgetBefore(k *key) error {
+	return w.query(`DELETE FROM keys WHERE hash = ? AND full IN (?, ?)`).int(k.hash).blob(k.rest[:]).blob(k.full).exec()
 }

@@ -20,6 +20,8 @@ type writer struct {
 	lastMessage hook.MessageID
 	logPages    int // of the write-ahead log after the last commit
 
+	remembered *keyMemory // nil = to be read
+
 	journal *journal
 	behind  bool // a commit failed, and what the journal has is not in the open transaction any more
 }
