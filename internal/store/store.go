@@ -194,7 +194,8 @@ type Flow interface {
 
 	// Sweep does one bounded step of retention: messages (with attempts and deliveries) older than Before that have no
 	// pending delivery and no wished resend, payloads older than PayloadBefore or past their ContentUntil (likewise), dedup
-	// keys, receipts and tokens that have run out at Now. more says that another step is worth calling.
+	// keys, receipts and tokens that have run out at Now. Keys that do not count any more may stay until many of them can be removed
+	// at once, and then a step removes more than Limit. more says that another step is worth calling.
 	Sweep(ctx context.Context, s Sweep) (done Swept, more bool, err error)
 
 	// HighestID returns the highest id that was ever issued to a stored thing, for hook.NewGenerator.

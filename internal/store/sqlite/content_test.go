@@ -273,9 +273,14 @@ func TestRowsOfBeforeAreRead(t *testing.T) {
 	in := hook.Accept{Message: *m, Dedup: hook.Dedup{Scope: "s", Key: "k", Keep: time.Hour}}
 	_, err := db.Accept(t.Context(), []hook.Accept{in})
 	check(t, err)
-	full := newKey(keySame, 100, "s", "k", now.UnixMilli(), time.Hour).full
+	k := newKey(keySame, 100, "s", "k", now.UnixMilli(), time.Hour)
 	check(t, db.do(t.Context(), func(t *tx) error {
-		if err := t.query(`UPDATE keys SET full = ?`).blob(full).exec(); err != nil {
+		t.remembered = nil
+		if err := t.query(`DELETE FROM key_news`).exec(); err != nil {
+			return err
+		}
+		err := t.query(`INSERT INTO keys (hash, full, message, expires) VALUES (?, ?, 1000, ?)`).int(k.hash).blob(k.full).int(k.expires).exec()
+		if err != nil {
 			return err
 		}
 		return t.query(`UPDATE payloads SET head = ?, body = ?, payload = NULL, at = 11, size = 7, packed = NULL`).

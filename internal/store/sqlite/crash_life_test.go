@@ -77,7 +77,7 @@ func newLife(t testing.TB, seed uint64, faults sqlite.Faults) *life {
 		seed: seed, rng: rand.New(rand.NewPCG(seed, 0x6c696665)), dir: t.TempDir(), disk: powercut.New(t.TempDir(), seed),
 		ids: hook.NewGenerator(1, 0), clock: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC), crowd: seed%4 == 3,
 	}
-	faults.At, faults.InStep = l.at, !l.crowd
+	faults.At, faults.InStep, faults.SmallRuns = l.at, !l.crowd, int(seed%5)*2
 	l.o = sqlite.Options{
 		Dir: l.dir, VFS: l.disk.VFS(), Sealer: sealer(t, 1), Faults: faults, LogPages: 4 << (seed % 8), Readers: 1,
 		JournalBytes: []int{1 << 14, -1, 1 << 12, 1 << 16}[seed/8%4],

@@ -15,6 +15,8 @@ type Faults struct {
 	// InStep does between calls what is done beside them otherwise (the log is copied, dictionaries are learned), and asks for room each time, so that the same
 	// calls make the same operations on the disk. It is no mistake.
 	InStep bool
+	// SmallRuns makes a run of so few keys, so that a few messages pass through all levels. It is no mistake. 0 = newsKeys.
+	SmallRuns int
 	// At is called at the named points below by the goroutine that passes them: it may hold that goroutine, or end the
 	// process.
 	At func(point string)

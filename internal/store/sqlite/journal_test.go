@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -259,7 +260,7 @@ func dump(t *testing.T, path, vfs string) string {
 	check(t, err)
 	defer func() { check(t, c.Close()) }()
 	var out bytes.Buffer
-	for _, table := range []string{"messages", "payloads", "keys", "deliveries", "attempts", "lanes", "counts", "days", "endpoints", "resends"} {
+	for _, table := range []string{"messages", "payloads", "deliveries", "attempts", "lanes", "counts", "days", "endpoints", "resends"} {
 		columns := "*"
 		switch table {
 		case "endpoints":
@@ -279,5 +280,29 @@ func dump(t *testing.T, path, vfs string) string {
 		check(t, q.Err())
 		check(t, q.Close())
 	}
+	for _, k := range dumpKeys(t, c) {
+		fmt.Fprintln(&out, "key", k)
+	}
 	return out.String()
+}
+
+// dumpKeys is what is remembered, in the order of the places. How it was put together may differ.
+func dumpKeys(t *testing.T, c *sqlite3.Conn) (all []string) {
+	t.Helper()
+	news := map[keyPlace]binding{}
+	q, _, err := c.Prepare(`SELECT content FROM key_news ORDER BY id`)
+	check(t, err)
+	for q.Step() {
+		for b := q.ColumnRawBlob(0); len(b) > 0; b = b[entrySize:] {
+			p, v := entryAt(b)
+			news[p] = v
+		}
+	}
+	check(t, q.Err())
+	check(t, q.Close())
+	for p, v := range news {
+		all = append(all, fmt.Sprintf("%x %+v", p, v))
+	}
+	slices.Sort(all)
+	return all
 }

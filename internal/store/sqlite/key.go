@@ -1,10 +1,8 @@
 package sqlite
 
 import (
-	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
-	"slices"
 	"time"
 
 	"github.com/waypost/waypost/internal/hook"
@@ -13,14 +11,20 @@ import (
 // A key is what a message is recognised by. Its full text says what kind of key it is, of which application and in what
 // scope, so that keys of different kinds, applications or scopes are never the same. The zero key is no key.
 //
-// What is stored is the first 24 bytes of the text's SHA-256: 8 that find the row, and 16 that decide. Two texts with the same
-// 192 bits are not known, and nobody can make a pair. Rows of before schema 5 have the text in the place of the 16 bytes.
+// What is stored is its place, the first 24 bytes of the text's SHA-256. Two texts with the same 192 bits are not known, and
+// nobody can make a pair. Rows of before schema 5 have the text in the place of the last 16 bytes.
 type key struct {
 	full    []byte
 	hash    int64
 	rest    [16]byte
 	expires int64
-	row     int64 // a row with this key that has run out, to be used again; 0 = none
+	stored  int64 // when what is stored of this key runs out, or has run out; 0 = nothing is. recall finds out
+}
+
+// boundKey is a key and the message that it is remembered for.
+type boundKey struct {
+	key
+	message hook.MessageID
 }
 
 // The kinds of key. The numbers are stored: they never change.
@@ -49,62 +53,87 @@ func keyOfText(full []byte, expires int64) key {
 	return key{full: full, hash: int64(binary.BigEndian.Uint64(sum[:])), rest: [16]byte(sum[8:]), expires: expires}
 }
 
-// recall returns the message that a key is remembered for, 0 when there is none. A row that has run out does not count,
-// though Sweep has not deleted it yet.
+func (k *key) place() (p keyPlace) {
+	binary.BigEndian.PutUint64(p[:], uint64(k.hash))
+	copy(p[8:], k.rest[:])
+	return p
+}
+
+// recall returns the message that a key is remembered for, 0 when there is none. What has run out does not count, though
+// Sweep has not removed it yet.
 func (t *tx) recall(k *key, now int64) (hook.MessageID, error) {
-	k.row = 0
+	k.stored = 0
 	if k.full == nil {
 		return 0, nil
 	}
-	if b := t.unwritten.keys[k.id()]; b != nil {
-		if b.expires > now {
-			k.row = b.row
-			return b.message, nil
+	place := k.place()
+	if b := t.unwritten.keys[place]; b != nil { // which is never written when k is remembered
+		k.stored = b.stored
+		if b.expires <= now {
+			return 0, nil
 		}
-		if err := t.writeOut(); err != nil { // so that it is found and used again
-			return 0, err
-		}
+		return b.message, nil
 	}
-	var id, message, expires int64
-	q := t.query(`SELECT id, message, expires FROM keys WHERE hash = ? AND full IN (?, ?)`).int(k.hash).blob(k.rest[:]).blob(k.full)
-	found, err := q.first(func() { id, message, expires = q.getInt(), q.getInt(), q.getInt() })
+	m, err := t.memory()
+	if err != nil {
+		return 0, err
+	}
+	b, found, err := m.find(&place)
+	if err == nil && !found && m.before {
+		b, found, err = t.recallBefore(k)
+	}
 	if err != nil || !found {
 		return 0, err
 	}
-	k.row = id
-	if expires <= now {
+	k.stored = b.expires
+	if b.expires <= now {
 		return 0, nil
 	}
-	return hook.MessageID(message), nil
+	return b.message, nil
 }
 
-// rememberAll binds keys to messages; recall has been asked before.
+// rememberAll binds keys to messages; recall has been asked for each before. Of two bindings of one key the later counts.
 func (w *writer) rememberAll(all []boundKey) error {
-	slices.SortFunc(all, func(a, b boundKey) int { return cmp.Compare(a.hash, b.hash) })
-	var fresh []boundKey
-	for i := range all {
-		k := &all[i]
-		if k.row == 0 {
-			fresh = append(fresh, *k)
-			continue
-		}
-		err := w.query(`UPDATE keys SET message = ?, expires = ? WHERE id = ?`).int(int64(k.message)).int(k.expires).int(k.row).exec()
-		if err != nil {
+	m, err := w.memory()
+	if err != nil {
+		return err
+	}
+	if len(all) > m.room() {
+		all = lastOfEach(all)
+	}
+	for len(all) > 0 {
+		n := min(len(all), m.room())
+		if err := m.add(all[:n]); err != nil {
 			return err
 		}
+		all = all[n:]
 	}
-	return w.bulk(insertKeys, len(fresh), func(s *stmt, i int) {
-		k := &fresh[i]
-		s.int(k.hash).blob(k.rest[:]).int(int64(k.message)).int(k.expires)
-	})
+	return nil
 }
 
-var insertKeys = newBulk(`INSERT OR ROLLBACK INTO keys (hash, full, message, expires) VALUES `, 4)
-
-// keyText is what is stored of a key's text.
-type keyText struct {
-	hash int64
-	rest [16]byte
+// lastOfEach leaves the last binding of each key. What was recalled is about none of the others.
+func lastOfEach(all []boundKey) []boundKey {
+	last := make(map[keyPlace]int, len(all))
+	for i := range all {
+		last[all[i].place()] = i
+	}
+	var left []boundKey
+	for i := range all {
+		if last[all[i].place()] == i {
+			left = append(left, all[i])
+		}
+	}
+	return left
 }
 
-func (k *key) id() keyText { return keyText{k.hash, k.rest} }
+// recallBefore looks among the rows of before schema 6.
+func (w *writer) recallBefore(k *key) (b binding, found bool, err error) {
+	q := w.query(`SELECT message, expires FROM keys WHERE hash = ? AND full IN (?, ?)`).int(k.hash).blob(k.rest[:]).blob(k.full)
+	found, err = q.first(func() { b = binding{hook.MessageID(q.getInt()), q.getInt()} })
+	return b, found, err
+}
+
+// forgetBefore removes what there is of a key among the rows of before schema 6.
+func (w *writer) forgetBefore(k *key) error {
+	return w.query(`DELETE FROM keys WHERE hash = ? AND full IN (?, ?)`).int(k.hash).blob(k.rest[:]).blob(k.full).exec()
+}

@@ -262,11 +262,22 @@ func nextFrom(ids []int64, limit int) (from int64, more bool) {
 	return ids[len(ids)-1], true
 }
 
+// sweepKeys removes those of before schema 6 as well, until there are none.
 func (t *tx) sweepKeys(s *store.Sweep, done *store.Swept, _ *sweepFrom) (more bool, err error) {
+	m, err := t.memory()
+	if err != nil {
+		return false, err
+	}
+	if done.Keys, more, err = m.sweep(s); err != nil || !m.before {
+		return more, err
+	}
 	n, err := t.query(`DELETE FROM keys WHERE id IN (SELECT id FROM keys WHERE expires <= ? ORDER BY expires LIMIT ?)`).
 		int(s.Now.UnixMilli()).int(int64(s.Limit)).changed()
-	done.Keys = int(n)
-	return n == int64(s.Limit), err
+	if err != nil {
+		return false, err
+	}
+	done.Keys += int(n)
+	return more || n == int64(s.Limit), m.readBefore()
 }
 
 func (t *tx) sweepTokens(s *store.Sweep, _ *store.Swept, _ *sweepFrom) (more bool, err error) {

@@ -23,20 +23,14 @@ import (
 type unwritten struct {
 	entries  []*entry // in the order of their ids
 	byID     map[hook.MessageID]*entry
-	keys     map[keyText]*boundKey
+	keys     map[keyPlace]*boundKey
 	attempts []hook.Attempt
 	known    map[hook.AttemptID]bool // those of attempts
 	tally    tally
 }
 
-// boundKey is a key and the message that it is remembered for.
-type boundKey struct {
-	key
-	message hook.MessageID
-}
-
 func newUnwritten() unwritten {
-	return unwritten{byID: map[hook.MessageID]*entry{}, keys: map[keyText]*boundKey{}, known: map[hook.AttemptID]bool{}, tally: newTally()}
+	return unwritten{byID: map[hook.MessageID]*entry{}, keys: map[keyPlace]*boundKey{}, known: map[hook.AttemptID]bool{}, tally: newTally()}
 }
 
 // forget drops everything, which is made again from the journal.
@@ -59,7 +53,7 @@ func (u *unwritten) addMessage(e *entry) {
 	u.entries = append(u.entries, e)
 	u.byID[e.msg.ID] = e
 	for _, k := range e.keys() {
-		u.keys[k.id()] = &boundKey{*k, e.msg.ID}
+		u.keys[k.place()] = &boundKey{*k, e.msg.ID}
 	}
 }
 
@@ -135,10 +129,10 @@ func (w *writer) insertKeys(entries []*entry) error {
 	var all []boundKey
 	for _, e := range entries {
 		for _, k := range e.keys() {
-			id := k.id()
-			if b := w.unwritten.keys[id]; b != nil && b.message == e.msg.ID {
+			place := k.place()
+			if b := w.unwritten.keys[place]; b != nil && b.message == e.msg.ID {
 				all = append(all, *b)
-				delete(w.unwritten.keys, id)
+				delete(w.unwritten.keys, place)
 			}
 		}
 	}

@@ -22,6 +22,7 @@ type writer struct {
 
 	unwritten      unwritten
 	highestAttempt hook.AttemptID // of those that are written
+	remembered     *keyMemory     // nil = to be read
 
 	journal *journal
 	behind  bool // a commit failed, and what the journal has is not in the open transaction any more
