@@ -11,6 +11,7 @@ import (
 	"net/http/pprof"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -22,6 +23,7 @@ import (
 	"github.com/waypost/waypost/internal/engine"
 	"github.com/waypost/waypost/internal/hook"
 	"github.com/waypost/waypost/internal/ingest"
+	"github.com/waypost/waypost/internal/lean"
 	"github.com/waypost/waypost/internal/longconn"
 	"github.com/waypost/waypost/internal/store"
 	"github.com/waypost/waypost/internal/store/sqlite"
@@ -186,9 +188,8 @@ func (a *App) start(ctx context.Context) error {
 	a.teardown.push("engine", a.engine.Stop)
 	a.teardown.push("front door's books", func(context.Context) error { return a.door.Close() })
 	a.rotation.resume()
-	a.serve("admin", a.admin, a.adminMux(), nil)
-	proxies, _ := ParsePrefixes(o.TrustedProxies) // validated
-	a.serve("public", a.public, a.publicMux(), newCrowd(maxPerClient, min(maxClients, openFiles()/2), proxies, o.Log).changed)
+	a.serve("admin", a.admin, a.newServer(a.adminMux()))
+	a.serve("public", a.public, a.publicServer())
 	a.dialers.start(ctx)
 	a.teardown.push("sources that dial out", a.dialers.stop)
 	a.announce()
@@ -317,12 +318,33 @@ func (a *App) accepting() error {
 	return a.store.Accepting()
 }
 
-// serve runs an HTTP server on a listener and stops it in the teardown. connState may be nil.
-func (a *App) serve(name string, l net.Listener, h http.Handler, connState func(net.Conn, http.ConnState)) {
-	srv := &http.Server{
+// server is an http.Server, or a lean one.
+type server interface {
+	Serve(net.Listener) error
+	Shutdown(context.Context) error
+	Close() error
+}
+
+func (a *App) newServer(h http.Handler) *http.Server {
+	return &http.Server{
 		Handler: h, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 75 * time.Second, MaxHeaderBytes: 32 << 10,
-		ErrorLog: slog.NewLogLogger(a.o.Log.Handler(), slog.LevelDebug), ConnState: connState,
+		ErrorLog: slog.NewLogLogger(a.o.Log.Handler(), slog.LevelDebug),
 	}
+}
+
+// publicServer bounds what clients may open. Behind TLS it is net/http's, which speaks HTTP/2 there.
+func (a *App) publicServer() server {
+	proxies, _ := ParsePrefixes(a.o.TrustedProxies) // validated
+	s := a.newServer(a.publicMux())
+	s.ConnState = newCrowd(maxPerClient, min(maxClients, openFiles()/2), proxies, a.o.Log).changed
+	if a.o.TLSCert != "" || a.o.NetHTTP {
+		return s
+	}
+	return lean.New(s)
+}
+
+// serve runs a server on a listener and stops it in the teardown.
+func (a *App) serve(name string, l net.Listener, srv server) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -341,10 +363,21 @@ func (a *App) serve(name string, l net.Listener, h http.Handler, connState func(
 }
 
 func (a *App) publicMux() http.Handler {
-	mux := http.NewServeMux()
-	mux.Handle(ingest.Path, a.tracer.incoming(a.door))
+	door, mux := a.tracer.incoming(a.door), http.NewServeMux()
+	mux.Handle(ingest.Path, door)
 	a.platform.Mount(mux)
-	return mux
+	return pushesFirst(door, mux)
+}
+
+// pushesFirst spares the mux the paths that are plainly a door's.
+func pushesFirst(door, mux http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if name, ok := strings.CutPrefix(r.URL.Path, ingest.Path); ok && r.URL.RawPath == "" && !strings.ContainsAny(name, "/.") {
+			door.ServeHTTP(w, r)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
 }
 
 func (a *App) adminMux() http.Handler {

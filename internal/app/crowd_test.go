@@ -197,19 +197,47 @@ func TestThePublicListenerLimitsConnections(t *testing.T) {
 	defer func() { _ = a.Stop(t.Context()) }()
 	const over = 8
 	answered := 0
-	for range maxPerClient + over {
+	requests := []string{
+		"GET /in/nowhere HTTP/1.1\r\nHost: x\r\n\r\n",
+		"POST /in/nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", // plain: another server of ours answers it
+	}
+	for i := range maxPerClient + over {
 		c, err := net.Dial("tcp", a.PublicAddr())
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer c.Close()
 		_ = c.SetDeadline(time.Now().Add(10 * time.Second))
-		_, _ = io.WriteString(c, "GET /in/nowhere HTTP/1.1\r\nHost: x\r\n\r\n")
+		_, _ = io.WriteString(c, requests[i%len(requests)])
 		if _, err := http.ReadResponse(bufio.NewReader(c), nil); err == nil {
 			answered++
 		}
 	}
 	if answered != maxPerClient {
 		t.Errorf("%d connections of one client were served, want %d", answered, maxPerClient)
+	}
+}
+
+func TestWhoServesThePublicAddress(t *testing.T) {
+	t.Parallel()
+	a, err := Start(t.Context(), quiet(t.TempDir()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = a.Stop(t.Context()) }()
+	for _, tt := range []struct {
+		name    string
+		change  func(*Options)
+		netHTTP bool
+	}{
+		{"without TLS the lean server", func(*Options) {}, false},
+		{"with TLS net/http, for HTTP/2", func(o *Options) { o.TLSCert = "some.pem" }, true},
+		{"net/http when it is told to", func(o *Options) { o.NetHTTP = true }, true},
+	} {
+		b := &App{o: a.o, platform: a.platform, door: a.door}
+		tt.change(&b.o)
+		if _, ok := b.publicServer().(*http.Server); ok != tt.netHTTP {
+			t.Errorf("%s: it is the other", tt.name)
+		}
 	}
 }

@@ -21,6 +21,7 @@ var floors = map[string][]string{
 	"dialect/dialecttest": {"dialect"},
 	"internal/egress":     {},
 	"internal/console":    {},
+	"internal/lean":       {},
 	"internal/store":      {"internal/hook"},
 	"internal/store/...":  {"internal/hook", "internal/store", "internal/store/..."},
 	"internal/ingest":     {"internal/hook", "dialect"},

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -27,6 +28,20 @@ type metrics struct {
 	attemptDur *prometheus.HistogramVec // by dialect
 	clockJumps prometheus.Counter
 	longConns  *prometheus.CounterVec // by event and result
+
+	mu    sync.RWMutex
+	kinds map[pushKey]*pushCounters // of the pushes that were seen
+}
+
+type pushKey struct {
+	dialect string
+	result  ingest.Result
+}
+
+// pushCounters are what is counted of one kind of request.
+type pushCounters struct {
+	count prometheus.Counter
+	time  prometheus.Observer
 }
 
 var seconds = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}
@@ -34,7 +49,7 @@ var seconds = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 
 // newMetrics makes them. idsAhead tells how far ids are ahead of the clock; it is asked when somebody looks.
 func newMetrics(st store.Store, version string, idsAhead func() time.Duration) *metrics {
 	m := &metrics{
-		registry: prometheus.NewRegistry(),
+		registry: prometheus.NewRegistry(), kinds: map[pushKey]*pushCounters{},
 		pushes: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "waypost_pushes_total", Help: "Requests at the front door by dialect and what became of them.",
 		}, []string{"dialect", "result"}),
@@ -71,11 +86,28 @@ func newMetrics(st store.Store, version string, idsAhead func() time.Duration) *
 }
 
 func (m *metrics) pushed(o ingest.Observation) {
-	m.pushes.WithLabelValues(o.Dialect, string(o.Result)).Inc()
-	m.pushTime.WithLabelValues(o.Dialect).Observe(o.Duration.Seconds())
+	p := m.push(o.Dialect, o.Result)
+	p.count.Inc()
+	p.time.Observe(o.Duration.Seconds())
 	if o.Stored > 0 {
 		m.storeTime.Observe(o.Stored.Seconds())
 	}
+}
+
+// push finds the counters of a kind of request: finding them by their labels takes longer than counting.
+func (m *metrics) push(dialect string, result ingest.Result) *pushCounters {
+	key := pushKey{dialect, result}
+	m.mu.RLock()
+	p := m.kinds[key]
+	m.mu.RUnlock()
+	if p != nil {
+		return p
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	p = &pushCounters{m.pushes.WithLabelValues(dialect, string(result)), m.pushTime.WithLabelValues(dialect)}
+	m.kinds[key] = p
+	return p
 }
 
 func (m *metrics) longConn(e longconn.ServerEvent) {

@@ -51,6 +51,9 @@ type Options struct {
 
 	Tracing Tracing
 
+	// NetHTTP serves the public address with net/http alone, to compare: see docs/decisions/0014-lean-server.md.
+	NetHTTP bool
+
 	// Dev allows endpoints on loopback and callback URLs without https. It is for a laptop.
 	Dev bool
 

@@ -52,6 +52,7 @@ func (f *serverFlags) register(fs *pflag.FlagSet) {
 	fs.StringVar(&f.EgressCA, "egress-ca", "", "`FILE` with further root certificates for endpoints")
 	fs.StringVar(&f.Tracing.Endpoint, "otlp", "", "`URL` of an OpenTelemetry collector (OTLP over HTTP) that gets traces; default OTEL_EXPORTER_OTLP_ENDPOINT, else none")
 	fs.BoolVar(&f.Dev, "dev", false, "for a laptop: endpoints may be on loopback and need no https")
+	fs.BoolVar(&f.NetHTTP, "net-http", false, "serve the public address with net/http alone, to compare")
 	fs.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
 	fs.StringVar(&f.logFormat, "log-format", "text", "text or json")
 	fs.StringVar(&f.Token, "token", "", "organisation token")
@@ -60,6 +61,7 @@ func (f *serverFlags) register(fs *pflag.FlagSet) {
 	for _, name := range secretFlags {
 		_ = fs.MarkHidden(name) // shown in docs as environment only
 	}
+	_ = fs.MarkHidden("net-http")
 }
 
 // serverVariables names what configures a server through the environment: a server that is started for a test must not

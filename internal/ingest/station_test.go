@@ -20,6 +20,7 @@ import (
 	"github.com/waypost/waypost/dialect"
 	"github.com/waypost/waypost/internal/hook"
 	"github.com/waypost/waypost/internal/ingest"
+	"github.com/waypost/waypost/internal/lean"
 )
 
 const (
@@ -221,10 +222,10 @@ func serve(t *testing.T, st *station) (dial func() net.Conn) {
 func serveFrom(t *testing.T, st *station) (dial func(client string) net.Conn) {
 	t.Helper()
 	l := &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}
-	s := &http.Server{
+	s := lean.New(&http.Server{
 		Handler: st.door, ErrorLog: serverLog(st.logs),
 		ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 32 << 10,
-	}
+	})
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

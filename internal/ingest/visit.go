@@ -28,10 +28,11 @@ type visit struct {
 // is judged before it is read, and nothing is acknowledged before it is durable.
 func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	v := &visit{Door: d, w: w, r: r, now: d.opt.Now()}
-	defer v.leave(v.now)
+	began := time.Now()
+	defer v.leave(began)
 	// The deadline stays in force after a refusal: the server reads on for a while to keep the connection, and a client
 	// who drips must not hold it. The server lifts it when the body has come whole.
-	v.due = time.Now().Add(d.opt.ReadTimeout)
+	v.due = began.Add(d.opt.ReadTimeout)
 	v.setDue(v.due)
 	if r.ContentLength < 0 {
 		// A front proxy may have framed a chunked request by another header. What follows on the connection would then be
@@ -50,7 +51,7 @@ func (v *visit) leave(began time.Time) {
 	if v.seen.Result == "" {
 		v.seen.Result = ResultFault
 	}
-	v.seen.Bytes, v.seen.Duration = len(v.body.bytes), v.opt.Now().Sub(began)
+	v.seen.Bytes, v.seen.Duration = len(v.body.bytes), time.Since(began)
 	v.opt.Observe(v.seen)
 }
 
