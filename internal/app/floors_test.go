@@ -34,7 +34,7 @@ var floors = map[string][]string{
 	"internal/proof":      {"dialect"},
 	"internal/bench":      {"dialect", "internal/hook", "internal/egress", "internal/ingest", "internal/simulate", "internal/proof"},
 	"internal/app":        {"internal/...", "dialect", "dialect/..."},
-	"internal/cli": {"internal/app", "internal/hook", "internal/simulate", "internal/egress", "internal/proof", "internal/bench", "internal/capture",
+	"internal/cli": {"internal/app", "internal/hook", "internal/lean", "internal/simulate", "internal/egress", "internal/proof", "internal/bench", "internal/capture",
 		"internal/diagnose", "dialect", "dialect/explain"},
 	"cmd/waypost":           {"internal/cli"},
 	"internal/store/sqlite": {"internal/hook", "internal/store", "internal/store/sqlite/..."},

@@ -13,6 +13,7 @@ import (
 	"github.com/waypost/waypost/dialect"
 	"github.com/waypost/waypost/internal/app"
 	"github.com/waypost/waypost/internal/bench"
+	"github.com/waypost/waypost/internal/lean"
 	"github.com/waypost/waypost/internal/simulate"
 )
 
@@ -85,7 +86,13 @@ func benchHandlerCommand(s Streams, role string, handler func(context.Context) (
 			if err != nil {
 				return err
 			}
-			srv := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second}
+			var srv interface {
+				Serve(net.Listener) error
+				Close() error
+			} = &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second}
+			if role == "pipe" { // it has all of Waypost's own way but the store
+				srv = lean.New(srv.(*http.Server))
+			}
 			done := context.AfterFunc(ctx, func() { _ = srv.Close() })
 			defer done()
 			fmt.Fprintf(s.Out, "%shttp://%s\n", bench.PartLine, l.Addr())
