@@ -70,6 +70,8 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
+	memory := keepMemory(quietTime, bytesInUse)
+	defer memory.stop()
 	var cause error
 	select {
 	case <-ctx.Done():

@@ -22,7 +22,7 @@ const (
 const (
 	minCompressed   = 64      // bytes below which nothing is compressed
 	maxStreams      = 1 << 10 // streams that are watched; what comes beyond has no dictionary
-	maxDictionaries = 64      // in a store: each takes about 80 KiB of memory
+	maxDictionaries = 64      // in a store: each takes up to 32 KiB of memory
 )
 
 // packer compresses contents, in the S2 format, each stream against what its messages have in common. A stream is a source, or an application
@@ -164,7 +164,7 @@ func compress(plain []byte, d *dictionary) []byte {
 		plain = binary.AppendUvarint(append(plain, packedAgainst), uint64(d.id))
 	}
 	start := len(plain)
-	if need := start + s2.MaxEncodedLen(half); need > cap(plain) {
+	if need := start + maxEncoded(half); need > cap(plain) {
 		plain = append(make([]byte, 0, need), plain...)
 	}
 	room := plain[start:cap(plain)]

@@ -4,113 +4,144 @@ import (
 	"encoding/binary"
 	"math/bits"
 	"sync"
+
+	"github.com/klauspost/compress/s2"
 )
 
 // The encoder of S2 blocks against a dictionary is our own; any S2 decoder reads them. The one of the library clears and
 // searches tables for large blocks, 64 KiB on the caller's stack, which for a message of a KiB costs more than all the rest. This one
-// has small tables and looks a little further for longer copies.
+// has one small table, and starts with that of the dictionary.
 const (
-	lzBits   = 12       // of the table of a message
-	dictBits = 14       // of the table of a dictionary
-	dictDeep = 4        // places of a dictionary that are tried
+	lzBits   = 13       // of the table
+	lzHashed = 5        // bytes that are looked up together: a copy of fewer hardly pays
+	lzAhead  = 8        // bytes that are read at once
+	lzHurry  = 5        // the steps through what has no copies grow by one with each 1<<lzHurry bytes
 	maxLZ    = 32 << 10 // bytes of a message; beyond, a dictionary is worth nothing
-	minCopy  = 4
-	nearCopy = 1 << 11 // an offset below it takes two bytes, with lengths of 4 to 11
+	nearCopy = 1 << 11  // an offset below it takes two bytes, with lengths of 4 to 11
 )
 
-// dictTable finds the places of a dictionary at which four bytes stand, the last first. 0 is none, others are one higher.
+// places tells where five bytes stood last, by their hash. 0 also says nowhere: what stands there is compared anyhow.
+type places [1 << lzBits]uint16
+
+// dictTable is a dictionary as the encoder needs it.
 type dictTable struct {
 	text  []byte
-	first [1 << dictBits]uint16
-	next  []uint16
+	start places // what a message starts with
 }
 
 func newDictTable(text []byte) *dictTable {
-	t := &dictTable{text: text, next: make([]uint16, len(text))}
-	for i := 0; i+minCopy <= len(text); i++ {
-		h := hash4(load4(text, i), dictBits)
-		t.next[i], t.first[h] = t.first[h], uint16(i+1)
+	t := &dictTable{text: text}
+	for i := 0; i+lzAhead <= len(text); i++ {
+		t.start[hash5(load8(text, i))] = uint16(i)
 	}
 	return t
 }
 
-func load4(b []byte, i int) uint32 { return binary.LittleEndian.Uint32(b[i:]) }
+func load8(b []byte, i int) uint64 { return binary.LittleEndian.Uint64(b[i:]) }
 
-func hash4(v uint32, size int) uint32 { return v * 2654435761 >> (32 - size) }
+func hash5(v uint64) uint64 { return v << (64 - 8*lzHashed) * 0x9E3779B185EBCA87 >> (64 - lzBits) }
 
-type lzTable [1 << lzBits]uint16
+// lzWork is what one call of encode works with.
+type lzWork struct {
+	places
+	text []byte // the dictionary, the message, and lzAhead bytes more
+}
 
-var lzTables = sync.Pool{New: func() any { return new(lzTable) }}
+var lzWorks = sync.Pool{New: func() any { return new(lzWork) }}
+
+// maxEncoded is how long the block of n bytes can be. A copy takes at most three bytes for five; the text after it takes one or
+// two for its length, or three if it is longer than 256 bytes.
+func maxEncoded(n int) int { return s2.MaxEncodedLen(n) + n>>8 }
 
 // encode appends src, at most maxLZ bytes, as an S2 block.
 func (t *dictTable) encode(dst, src []byte) []byte {
 	dst = binary.AppendUvarint(dst, uint64(len(src)))
-	seen := lzTables.Get().(*lzTable)
-	defer lzTables.Put(seen)
-	clear(seen[:])
-	written := 0
-	for i := 0; i+minCopy <= len(src); {
-		offset, length := t.find(seen, src, i)
-		if length < minCopy {
-			i++
+	w := lzWorks.Get().(*lzWork)
+	defer lzWorks.Put(w)
+	w.places = t.start
+	w.text = append(append(append(w.text[:0], t.text...), src...), make([]byte, lzAhead)...)
+	b, begin, end := w.text, len(t.text), len(w.text)-lzAhead
+	written, before := begin, 0
+	for i := begin; i+lzAhead <= end; {
+		at, n := w.swap(b, i), 0
+		if differ := load8(b, i) ^ load8(b, at); differ<<(64-8*lzHashed) == 0 {
+			n = extend(b, at, i, begin, end)
+		}
+		if n == 0 {
+			i += 1 + (i-written)>>lzHurry
 			continue
 		}
-		if i+1+minCopy <= len(src) { // one byte later there may be a copy that is worth more
-			if o, l := t.find(seen, src, i+1); l > length+1 {
-				i, offset, length = i+1, o, l
+		if n < lzAhead { // a byte later there may be a copy that is worth more
+			at2 := w.swap(b, i+1)
+			if n2 := extend(b, at2, i+1, begin, end); n2 > n+1 {
+				i, at, n = i+1, at2, n2
 			}
 		}
-		dst = appendCopy(appendLiteral(dst, src[written:i]), offset, length)
-		written = i + length
-		for i++; i < written && i+minCopy <= len(src); i++ {
-			seen[hash4(load4(src, i), lzBits)] = uint16(i + 1)
+		for i > written && at > 0 && at != begin && b[i-1] == b[at-1] {
+			i, at, n = i-1, at-1, n+1
 		}
-		i = written
+		dst = appendLiteral(dst, b[written:i])
+		if i-at == before {
+			dst = appendRepeat(dst, n)
+		} else {
+			before = i - at
+			dst = appendCopy(dst, before, n)
+		}
+		w.swap(b, i+1)
+		i += n
+		written = i
+		w.swap(b, i-2)
 	}
-	return appendLiteral(dst, src[written:])
+	return appendLiteral(dst, b[written:end])
 }
 
-// find returns the longest copy that is found for what stands at i, and notes i.
-func (t *dictTable) find(seen *lzTable, src []byte, i int) (offset, length int) {
-	v := load4(src, i)
-	h := hash4(v, lzBits)
-	if at := int(seen[h]) - 1; at >= 0 && at < i && load4(src, at) == v {
-		offset, length = i-at, common(src[at:], src[i:])
-	}
-	seen[h] = uint16(i + 1)
-	next := t.first[hash4(v, dictBits)]
-	for n := 0; next != 0 && n < dictDeep; n++ {
-		at := int(next) - 1
-		if load4(t.text, at) == v {
-			if l := common(t.text[at:], src[i:]); l > length {
-				offset, length = i+len(t.text)-at, l
-			}
-		}
-		next = t.next[at]
-	}
-	return offset, length
+// swap returns the last place of what stands at i, and notes i for it.
+func (p *places) swap(b []byte, i int) (at int) {
+	h := hash5(load8(b, i))
+	at = int(p[h])
+	p[h] = uint16(i)
+	return at
 }
 
-// common returns how many bytes two texts begin with together.
+// extend returns how long what stands at i is the same as what stands at the place before it: at least lzHashed bytes, or 0. A copy
+// does not go beyond the end of the dictionary: decoders take none that does.
+func extend(b []byte, at, i, begin, end int) (n int) {
+	if differ := load8(b, at) ^ load8(b, i); differ != 0 {
+		n = bits.TrailingZeros64(differ) / 8
+	} else {
+		n = lzAhead + common(b[at+lzAhead:], b[i+lzAhead:])
+	}
+	n = min(n, end-i)
+	if at < begin {
+		n = min(n, begin-at)
+	}
+	if n < lzHashed {
+		return 0
+	}
+	return n
+}
+
+// common returns how many bytes two texts begin with together. a has no fewer bytes than b.
 func common(a, b []byte) (n int) {
-	for n+8 <= len(a) && n+8 <= len(b) {
-		if d := binary.LittleEndian.Uint64(a[n:]) ^ binary.LittleEndian.Uint64(b[n:]); d != 0 {
+	for n+8 <= len(b) {
+		if d := load8(a, n) ^ load8(b, n); d != 0 {
 			return n + bits.TrailingZeros64(d)/8
 		}
 		n += 8
 	}
-	for n < len(a) && n < len(b) && a[n] == b[n] {
+	for n < len(b) && a[n] == b[n] {
 		n++
 	}
 	return n
 }
 
-// The elements of a block are those of Snappy's format description, which S2 shares.
+// The elements of a block are those of Snappy's format description, and S2's repeat: a near copy whose offset is 0 has that of the copy before it.
 const (
 	tagLiteral = 0
 	tagNear    = 1
 	tagFar     = 2
-	maxCopy    = 64
+	minCopy    = 4
+	maxCopy    = 64 // of one element
 )
 
 func appendLiteral(b, text []byte) []byte {
@@ -128,16 +159,28 @@ func appendLiteral(b, text []byte) []byte {
 }
 
 func appendCopy(b []byte, offset, length int) []byte {
-	for length > maxCopy {
-		n := maxCopy
-		if length-n < minCopy {
-			n -= minCopy
-		}
-		b = append(b, byte(n-1)<<2|tagFar, byte(offset), byte(offset>>8))
-		length -= n
-	}
-	if offset < nearCopy && length >= minCopy && length < minCopy+8 {
+	switch {
+	case offset < nearCopy && length < minCopy+8:
 		return append(b, byte(offset>>8)<<5|byte(length-minCopy)<<2|tagNear, byte(offset))
+	case offset < nearCopy && length > maxCopy:
+		const n = minCopy + 4
+		return appendRepeat(append(b, byte(offset>>8)<<5|byte(n-minCopy)<<2|tagNear, byte(offset)), length-n)
+	case length > maxCopy:
+		const n = maxCopy - minCopy // what is left is long enough for an element
+		return appendRepeat(append(b, (n-1)<<2|tagFar, byte(offset), byte(offset>>8)), length-n)
 	}
 	return append(b, byte(length-1)<<2|tagFar, byte(offset), byte(offset>>8))
+}
+
+// appendRepeat is appendCopy with the offset of the copy before.
+func appendRepeat(b []byte, length int) []byte {
+	const one, two = minCopy + 5, minCopy + 4 + 1<<8 // lengths from which one and two bytes more are needed
+	switch {
+	case length < one:
+		return append(b, byte(length-minCopy)<<2|tagNear, 0)
+	case length < two:
+		return append(b, 5<<2|tagNear, 0, byte(length-one+1))
+	}
+	length -= minCopy + 1<<8
+	return append(b, 6<<2|tagNear, 0, byte(length), byte(length>>8))
 }
