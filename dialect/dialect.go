@@ -30,6 +30,11 @@ type Dialect struct {
 	// request is not to be accepted. It keeps no reference to in.Header, but Received.Payload may be a slice of in.Body.
 	Receive func(Settings, Inbound) (Received, error)
 
+	// Receiver returns Receive for settings that stay the same: it reads them once, and what it returns is for any number of
+	// goroutines. nil = there is nothing in them that it would pay to read once. ReceiveWith calls the one or the other, so whoever
+	// puts another Receive into a copy of a Dialect does something about its Receiver.
+	Receiver func(Settings) func(Inbound) (Received, error)
+
 	// Reply makes the answer that this platform must hear.
 	Reply func(Settings, Outcome) Reply
 
@@ -39,6 +44,9 @@ type Dialect struct {
 
 	// Sign makes the request that delivers a message in this dialect. CannotSend is its error for a message that never can be.
 	Sign func(Settings, Outbound) (Request, error)
+
+	// Signer is to Sign what Receiver is to Receive. SignWith calls the one or the other.
+	Signer func(Settings) func(Outbound) (Request, error)
 
 	// Handshake makes the request of the platform console's "Verify", and the judge of its answer. nil = none known.
 	Handshake func(Settings, Nonce) (Request, func(Response) Verdict, error)
@@ -58,6 +66,23 @@ type Dialect struct {
 
 	// Explain is what package explain must know to say why a signature does not match. nil = only the shared causes.
 	Explain *Explainer
+}
+
+// ReceiveWith returns Receive under settings that nobody changes afterwards, at less cost for each request. A setting that
+// cannot be read is an error of each.
+func (d *Dialect) ReceiveWith(s Settings) func(Inbound) (Received, error) {
+	if d.Receiver != nil {
+		return d.Receiver(s)
+	}
+	return func(in Inbound) (Received, error) { return d.Receive(s, in) }
+}
+
+// SignWith returns Sign under settings that nobody changes afterwards, at less cost for each message.
+func (d *Dialect) SignWith(s Settings) func(Outbound) (Request, error) {
+	if d.Signer != nil {
+		return d.Signer(s)
+	}
+	return func(o Outbound) (Request, error) { return d.Sign(s, o) }
 }
 
 // Use is the direction in which settings are used.

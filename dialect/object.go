@@ -1,9 +1,6 @@
 package dialect
 
-import (
-	"errors"
-	"unicode/utf8"
-)
+import "errors"
 
 // The bounds of ReadObject. Envelopes have a handful of members; what lies deeper is not counted.
 const (
@@ -55,30 +52,27 @@ func ReadObject(doc []byte) ([]Member, error) {
 func SplitObject(doc []byte) ([]Member, error) { return split(doc, len(doc)) }
 
 func split(doc []byte, limit int) ([]Member, error) {
-	if !utf8.Valid(doc) || !validJSON(doc) {
+	v := validator{doc: doc, collect: true, limit: limit, all: make([]Member, 0, min(limit, 12))}
+	if !v.object() {
 		return nil, ErrNotObject
 	}
-	i := skipBlanks(doc, 0)
-	if doc[i] != '{' {
+	if len(v.all) > limit {
+		return nil, ErrTooMany
+	}
+	for i := range v.all {
+		v.all[i].Name, _ = Unquote(v.all[i].Name)
+	}
+	return v.all, nil
+}
+
+// Lookup returns the value of the first member of a name in a document that must be one JSON object in UTF-8 with nothing
+// after it, nil when there is none. It is SplitObject and FindMember for whom one member is enough. Its only error is ErrNotObject.
+func Lookup(doc []byte, name string) (value []byte, err error) {
+	v := validator{doc: doc, find: true, name: name}
+	if !v.object() {
 		return nil, ErrNotObject
 	}
-	members := make([]Member, 0, 8)
-	// From here on the syntax is known to be right, so that only the ends of the values have to be found.
-	for i = skipBlanks(doc, i+1); doc[i] != '}'; i = skipBlanks(doc, i) {
-		if doc[i] == ',' {
-			i = skipBlanks(doc, i+1)
-		}
-		end := stringEnd(doc, i)
-		name, _ := Unquote(doc[i:end])
-		colon := skipBlanks(doc, end)
-		start := skipBlanks(doc, colon+1)
-		i = valueEnd(doc, start)
-		if len(members) == limit {
-			return nil, ErrTooMany
-		}
-		members = append(members, Member{name, doc[start:i]})
-	}
-	return members, nil
+	return v.found, nil
 }
 
 // FindMember returns the value of the first member of exactly that name, or nil when there is none.
@@ -89,50 +83,4 @@ func FindMember(members []Member, name string) []byte {
 		}
 	}
 	return nil
-}
-
-func skipBlanks(doc []byte, i int) int {
-	for doc[i] == ' ' || doc[i] == '\n' || doc[i] == '\t' || doc[i] == '\r' {
-		i++
-	}
-	return i
-}
-
-// stringEnd returns the index behind the string that begins at i.
-func stringEnd(doc []byte, i int) int {
-	for i++; doc[i] != '"'; i++ {
-		if doc[i] == '\\' {
-			i++
-		}
-	}
-	return i + 1
-}
-
-// valueEnd returns the index behind the value that begins at i.
-func valueEnd(doc []byte, i int) int {
-	depth := 0
-	for {
-		switch doc[i] {
-		case '"':
-			i = stringEnd(doc, i)
-			if depth == 0 {
-				return i
-			}
-			continue
-		case '{', '[':
-			depth++
-		case '}', ']':
-			if depth == 0 { // the end of what holds a number, true, false or null
-				return i
-			}
-			if depth--; depth == 0 {
-				return i + 1
-			}
-		case ',', ' ', '\n', '\t', '\r':
-			if depth == 0 {
-				return i
-			}
-		}
-		i++
-	}
 }

@@ -70,6 +70,21 @@ func TestReadObjectKeepsValuesAsTheyCame(t *testing.T) {
 	}
 }
 
+func TestLookupFindsWhatSplitObjectFinds(t *testing.T) {
+	t.Parallel()
+	docs := append([]string{
+		`{"a":{"type":"deep"},"type":"first","type":"second"}`, `{"b":["type"],"\u0074ype": 1e5 }`, `{"ype":1}`, `{"type":null}x`,
+		`{"half\ud800":1,"type":""}`, "{\"type\":\"\xff\"}", `[{"type":1}]`, `"type"`,
+	}, valids...)
+	for _, doc := range docs {
+		members, wantErr := SplitObject([]byte(doc))
+		got, err := Lookup([]byte(doc), "type")
+		if want := FindMember(members, "type"); err != wantErr || !bytes.Equal(got, want) || (got == nil) != (want == nil) {
+			t.Errorf("%.60q: %q, %v; want %q, %v", doc, got, err, want, wantErr)
+		}
+	}
+}
+
 func TestUnquote(t *testing.T) {
 	t.Parallel()
 	for _, bad := range []string{``, `"`, `1`, `null`, `"\ud83d"`, `"\ude00\ud83d"`, `"\ud83dx"`, `"\ud83d\n"`, `"\ud83d\u0041"`, `"\ud83d\ud83d\ude00"`, `"\u12"`, `"\x"`, `"\"`} {

@@ -1,5 +1,11 @@
 package dialect
 
+import (
+	"encoding/binary"
+	"math/bits"
+	"unicode/utf8"
+)
+
 // maxDepth is how deep values may lie in one another, as in encoding/json.
 const maxDepth = 10_000
 
@@ -9,10 +15,35 @@ func validJSON(doc []byte) bool {
 	return v.value(0) && v.blanks() == len(doc)
 }
 
-// validator reads a document; i is where it is.
+// validator reads a document; i is where it is. What it notes of the members of the document's own object counts only when the
+// whole turns out to be right.
 type validator struct {
 	doc []byte
 	i   int
+
+	collect bool
+	limit   int
+	all     []Member // with collect: all, names as they are written, but no more than one beyond limit
+
+	find  bool
+	name  string
+	found []byte // with find: of the first member of the name
+}
+
+// object says whether the document is one object in UTF-8, and notes its members.
+func (v *validator) object() bool {
+	return v.next() == '{' && v.value(0) && v.blanks() == len(v.doc) && utf8.Valid(v.doc)
+}
+
+func (v *validator) note(name, value []byte) {
+	if v.collect && len(v.all) <= v.limit {
+		v.all = append(v.all, Member{name, value})
+	}
+	if v.find && v.found == nil {
+		if text, err := Unquote(name); err == nil && string(text) == v.name {
+			v.found = value
+		}
+	}
 }
 
 func (v *validator) blanks() int {
@@ -60,15 +91,29 @@ func (v *validator) members(open byte, depth int) bool {
 		v.i++
 		return true
 	}
+	noted := depth == 1 && (v.collect || v.find)
 	for {
+		var name []byte
 		if open == '{' {
-			if v.next() != '"' || !v.text() || v.next() != ':' {
+			if v.next() != '"' {
+				return false
+			}
+			start := v.i
+			if !v.text() {
+				return false
+			}
+			name = v.doc[start:v.i]
+			if v.next() != ':' {
 				return false
 			}
 			v.i++
 		}
+		start := v.blanks()
 		if !v.value(depth) {
 			return false
+		}
+		if noted {
+			v.note(name, v.doc[start:v.i])
 		}
 		c := v.next()
 		v.i++
@@ -86,10 +131,29 @@ var plain = func() (t [256]bool) {
 	return t
 }()
 
+// plainBytes is how many bytes from the first on, which is the lowest of word, stand for themselves in a text. It looks at all
+// eight at once: what is subtracted borrows from a byte's highest bit where the byte is less, and of several such bits the lowest
+// is right.
+func plainBytes(word uint64) int {
+	const each, high = 0x0101010101010101, 0x8080808080808080
+	quote, slash := word^each*'"', word^each*'\\'
+	ends := ((word-each*' ')&^word | (quote-each)&^quote | (slash-each)&^slash) & high
+	return bits.TrailingZeros64(ends) / 8
+}
+
 // text reads a text from its first quotation mark on.
 func (v *validator) text() bool {
 	doc, i := v.doc, v.i+1
 	for i < len(doc) {
+		for i+8 <= len(doc) {
+			n := plainBytes(binary.LittleEndian.Uint64(doc[i:]))
+			if i += n; n < 8 {
+				break
+			}
+		}
+		if i == len(doc) {
+			return false
+		}
 		c := doc[i]
 		i++
 		switch {

@@ -1,7 +1,9 @@
 package dialect
 
 import (
+	"bytes"
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -16,12 +18,32 @@ var valids = []string{
 
 func TestValidJSON(t *testing.T) {
 	t.Parallel()
+	docs := slices.Clone(valids)
 	for _, depth := range []int{9_999, 10_000, 10_001} {
-		valids = append(valids, strings.Repeat("[", depth)+strings.Repeat("]", depth), strings.Repeat(`{"a":`, depth)+"1"+strings.Repeat("}", depth))
+		docs = append(docs, strings.Repeat("[", depth)+strings.Repeat("]", depth), strings.Repeat(`{"a":`, depth)+"1"+strings.Repeat("}", depth))
 	}
-	for _, doc := range valids {
+	for _, doc := range docs {
 		if got, want := validJSON([]byte(doc)), json.Valid([]byte(doc)); got != want {
 			t.Errorf("%.60q: %v, and encoding/json says %v", doc, got, want)
+		}
+	}
+}
+
+// Texts are read eight bytes at a time: every byte at every place of them.
+func TestValidJSONLooksAtEveryByteOfAText(t *testing.T) {
+	t.Parallel()
+	for size := range 20 {
+		for at := range size {
+			for c := range 256 {
+				for _, before := range []byte{'x', ' ', 0x80, 0xff, '!', '#', '['} {
+					text := bytes.Repeat([]byte{before}, size)
+					text[at] = byte(c)
+					doc := append(append([]byte{'"'}, text...), '"')
+					if got, want := validJSON(doc), json.Valid(doc); got != want {
+						t.Fatalf("%q: %v, and encoding/json says %v", doc, got, want)
+					}
+				}
+			}
 		}
 	}
 }

@@ -61,17 +61,21 @@ func Header(h http.Header, name string) string {
 
 // JudgeStatus is the rule of most platforms: these statuses are an acknowledgement, any other answer is tried again.
 func JudgeStatus(r Response, ok func(status int) bool) Verdict {
-	text := statusText(r.Status)
+	v := Verdict{Retry, answered(r.Status)}
 	if ok(r.Status) {
-		return Verdict{Accepted, "answered " + text}
+		v.Kind = Accepted
 	}
-	return Verdict{Retry, "answered " + text}
+	return v
 }
 
-func statusText(code int) string {
+// answered is a status as a reason.
+func answered(code int) string {
+	if code == http.StatusOK {
+		return "answered 200 OK" // as nearly always
+	}
 	t := http.StatusText(code)
 	if t != "" {
 		t = " " + t
 	}
-	return strconv.Itoa(code) + t
+	return "answered " + strconv.Itoa(code) + t
 }

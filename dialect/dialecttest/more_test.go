@@ -2,6 +2,7 @@ package dialecttest
 
 import (
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"github.com/waypost/waypost/dialect"
@@ -74,6 +75,37 @@ var moreBites = []bite{
 			return r, err
 		}
 	}, "good: body left out: the message is taken for a handshake"},
+	{"a receiver that takes anything is seen", func(d *dialect.Dialect, _ *File) {
+		d.Receiver = func(s dialect.Settings) func(dialect.Inbound) (dialect.Received, error) {
+			return func(in dialect.Inbound) (dialect.Received, error) {
+				r, err := toyReceive(s, in)
+				if err != nil {
+					return dialect.Received{EventType: "a"}, nil
+				}
+				return r, nil
+			}
+		}
+	}, "Receive comes out differently under settings that are read once"},
+	{"a receiver that is used up is seen", func(d *dialect.Dialect, _ *File) {
+		d.Receiver = func(s dialect.Settings) func(dialect.Inbound) (dialect.Received, error) {
+			var used atomic.Int32
+			return func(in dialect.Inbound) (dialect.Received, error) {
+				if used.Add(1) > 1 {
+					return dialect.Received{}, nil
+				}
+				return toyReceive(s, in)
+			}
+		}
+	}, "Receive comes out differently under settings that are read once"},
+	{"a signer that makes another request is seen", func(d *dialect.Dialect, _ *File) {
+		d.Signer = func(s dialect.Settings) func(dialect.Outbound) (dialect.Request, error) {
+			return func(o dialect.Outbound) (dialect.Request, error) {
+				r, err := toySign(s, o)
+				r.Query = "a=b"
+				return r, err
+			}
+		}
+	}, "Sign comes out differently under settings that are read once"},
 	{"a message that cannot be signed is seen", func(_ *dialect.Dialect, f *File) { f.Vectors[4].Settings = nil }, "signed: signing: "},
 	{"a request without a method is seen", func(d *dialect.Dialect, _ *File) {
 		resign(d, func(_ dialect.Outbound, r *dialect.Request) { r.Method = "" })

@@ -49,7 +49,28 @@ func (c *vcase) try(s dialect.Settings, in dialect.Inbound) (dialect.Received, e
 		}
 	}
 	c.leaks("an error of Receive", err, s, in.Body)
+	c.again("Receive", c.d.Receiver != nil, err, got, func() func() (any, error) {
+		receive := c.d.ReceiveWith(s)
+		return func() (any, error) { return receive(in) }
+	})
 	return got, err
+}
+
+// again compares what Receive or Sign returned with what comes of the same settings read once, used twice at once and then again.
+func (c *vcase) again(what string, reads bool, wantErr error, want any, with func() func() (any, error)) {
+	if !reads {
+		return
+	}
+	call := with()
+	same := func() bool {
+		got, err := call()
+		return reflect.DeepEqual(err, wantErr) && (err != nil || reflect.DeepEqual(got, want))
+	}
+	beside := make(chan bool, 1)
+	go func() { beside <- same() }()
+	if at := same(); !<-beside || !at || !same() {
+		c.addf("%s comes out differently under settings that are read once", what)
+	}
 }
 
 func (c *vcase) refused(err error) {

@@ -16,6 +16,12 @@ import (
 func (c *vcase) sign() {
 	req, err := c.d.Sign(c.settings, c.outbound)
 	c.leaks("an error of Sign", err, c.settings, c.outbound.Payload)
+	if c.v.Request != nil || err != nil { // else it is signed anew each time
+		c.again("Sign", c.d.Signer != nil, err, req, func() func() (any, error) {
+			sign := c.d.SignWith(c.settings)
+			return func() (any, error) { return sign(c.outbound) }
+		})
+	}
 	if c.v.Refuse != "" {
 		if err == nil {
 			c.addf("the message was signed; it must be refused as %s", c.v.Refuse)

@@ -22,23 +22,31 @@ type callback struct {
 
 // receive verifies in the scheme of the settings; the request has no say in it.
 func receive(s dialect.Settings, in dialect.Inbound) (dialect.Received, error) {
-	if in.Method != http.MethodPost && in.Method != "" {
-		return dialect.Received{}, dialect.Refuse(dialect.ReasonNotEnvelope, "method", "is not POST")
-	}
-	verify := verifyV3
-	if legacy(s) {
-		verify = verifyLegacy
-	}
-	c, refusal := verify(s, in)
-	if refusal != nil {
-		return dialect.Received{}, refusal
+	return receiver(s)(in)
+}
+
+// receiver is Dialect.Receiver.
+func receiver(s dialect.Settings) func(dialect.Inbound) (dialect.Received, error) {
+	verify := func(in dialect.Inbound) (callback, *dialect.Error) { return verifyLegacy(s, in) }
+	if !legacy(s) {
+		keys := readPublicKeys(s)
+		verify = func(in dialect.Inbound) (callback, *dialect.Error) { return verifyV3(keys, in) }
 	}
 	keep := policy(s).DedupFor
-	// Half, because what came that early must still be remembered when it is that old.
-	if in.Now.Sub(c.at).Abs() > keep/2 {
-		return dialect.Received{}, dialect.Refuse(dialect.ReasonReplay, "signed time", "is further from now than half of the setting dedup_for")
+	return func(in dialect.Inbound) (dialect.Received, error) {
+		if in.Method != http.MethodPost && in.Method != "" {
+			return dialect.Received{}, dialect.Refuse(dialect.ReasonNotEnvelope, "method", "is not POST")
+		}
+		c, refusal := verify(in)
+		if refusal != nil {
+			return dialect.Received{}, refusal
+		}
+		// Half, because what came that early must still be remembered when it is that old.
+		if in.Now.Sub(c.at).Abs() > keep/2 {
+			return dialect.Received{}, dialect.Refuse(dialect.ReasonReplay, "signed time", "is further from now than half of the setting dedup_for")
+		}
+		return c.received(in.Body, keep), nil
 	}
-	return c.received(in.Body, keep), nil
 }
 
 // received reads the message. Its signature is right, so whatever is odd about it does not refuse it.

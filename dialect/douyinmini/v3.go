@@ -15,8 +15,36 @@ import (
 	"github.com/waypost/waypost/dialect"
 )
 
+// readKey is a live key, or why it cannot be read.
+type readKey[K any] struct {
+	key *K
+	err error
+}
+
+func readPublicKeys(s dialect.Settings) []readKey[rsa.PublicKey] {
+	texts := s.All("platform_public_key")
+	keys := make([]readKey[rsa.PublicKey], min(len(texts), dialect.MaxLiveSecrets))
+	for i := range keys {
+		keys[i].key, keys[i].err = publicKey(texts[i])
+	}
+	return keys
+}
+
+// readPrivateKey reads the key that signs: the first.
+func readPrivateKey(s dialect.Settings) (k readKey[rsa.PrivateKey]) {
+	texts := s.All("platform_private_key")
+	if len(texts) == 0 {
+		k.err = errors.New("douyinmini: signing: setting platform_private_key is empty")
+		return k
+	}
+	if k.key, k.err = privateKey(texts[0]); k.err != nil {
+		k.err = fmt.Errorf("douyinmini: signing: setting platform_private_key %w", k.err)
+	}
+	return k
+}
+
 // verifyV3 checks an RSA signature over time, nonce and raw body, and reads the body then.
-func verifyV3(s dialect.Settings, in dialect.Inbound) (callback, *dialect.Error) {
+func verifyV3(keys []readKey[rsa.PublicKey], in dialect.Inbound) (callback, *dialect.Error) {
 	given := dialect.Header(in.Header, signatureHeader)
 	if given == "" {
 		return callback{}, unsignedV3(in.Body)
@@ -26,17 +54,15 @@ func verifyV3(s dialect.Settings, in dialect.Inbound) (callback, *dialect.Error)
 	if err != nil {
 		return callback{}, dialect.Refuse(dialect.ReasonSignature, "header "+signatureHeader, "is not base64")
 	}
-	keys := s.All("platform_public_key")
 	if len(keys) == 0 {
 		return callback{}, dialect.Refuse(dialect.ReasonSettings, "setting platform_public_key", "is not set, so no signature can be judged")
 	}
 	digest := digestV3(stamp, nonce, in.Body)
-	for i, text := range keys[:min(len(keys), dialect.MaxLiveSecrets)] {
-		key, err := publicKey(text)
-		if err != nil {
-			return callback{}, dialect.Refuse(dialect.ReasonSettings, "setting platform_public_key", "%v", err)
+	for i, k := range keys {
+		if k.err != nil {
+			return callback{}, dialect.Refuse(dialect.ReasonSettings, "setting platform_public_key", "%v", k.err)
 		}
-		if rsa.VerifyPKCS1v15(key, crypto.SHA256, digest, signature) != nil {
+		if rsa.VerifyPKCS1v15(k.key, crypto.SHA256, digest, signature) != nil {
 			continue
 		}
 		at, ok := seconds(stamp)
@@ -71,14 +97,9 @@ func digestV3(stamp, nonce string, body []byte) []byte {
 }
 
 // signV3 makes a callback. PKCS#1 v1.5 draws nothing at random: the same input has the same signature.
-func signV3(s dialect.Settings, o dialect.Outbound) (dialect.Request, error) {
-	keys := s.All("platform_private_key")
-	if len(keys) == 0 {
-		return dialect.Request{}, errors.New("douyinmini: signing: setting platform_private_key is empty")
-	}
-	key, err := privateKey(keys[0])
-	if err != nil {
-		return dialect.Request{}, fmt.Errorf("douyinmini: signing: setting platform_private_key %w", err)
+func signV3(k readKey[rsa.PrivateKey], o dialect.Outbound) (dialect.Request, error) {
+	if k.err != nil {
+		return dialect.Request{}, k.err
 	}
 	b := make([]byte, 0, len(o.Payload)+len(o.Payload)/4+128)
 	b = dialect.AppendQuote(append(b, `{"version":`...), versionOf(o))
@@ -92,7 +113,7 @@ func signV3(s dialect.Settings, o dialect.Outbound) (dialect.Request, error) {
 	if !dialect.Printable(nonce) {
 		return dialect.Request{}, errors.New("douyinmini: signing: platform member Byte-Nonce-Str must be a printable text of 1 to 256 bytes")
 	}
-	signature, err := rsa.SignPKCS1v15(nil, key, crypto.SHA256, digestV3(stamp, nonce, b))
+	signature, err := rsa.SignPKCS1v15(nil, k.key, crypto.SHA256, digestV3(stamp, nonce, b))
 	if err != nil {
 		return dialect.Request{}, fmt.Errorf("douyinmini: signing: %w", err)
 	}

@@ -30,15 +30,28 @@ type envelope struct {
 // receive verifies the signature over the decoded messageBody. What the signature does not cover (type, platform, time)
 // is taken as it is: Twin lets a replay under other values be told.
 func receive(s dialect.Settings, in dialect.Inbound) (dialect.Received, error) {
-	e, refusal := readEnvelope(in)
-	if refusal != nil {
-		return dialect.Received{}, refusal
+	return receiver(s)(in)
+}
+
+// receiver is Dialect.Receiver.
+func receiver(s dialect.Settings) func(dialect.Inbound) (dialect.Received, error) {
+	secrets := s.All("access_secret")
+	macs := make([]*dialect.HMAC, min(len(secrets), dialect.MaxLiveSecrets))
+	for i := range macs {
+		macs[i] = dialect.NewHMAC(sha256.New, []byte(secrets[i]))
 	}
-	key, refusal := verify(s.All("access_secret"), dialect.Header(in.Header, signatureHeader), e.body)
-	if refusal != nil {
-		return dialect.Received{}, refusal
+	keep := policy(s).DedupFor
+	return func(in dialect.Inbound) (dialect.Received, error) {
+		e, refusal := readEnvelope(in)
+		if refusal != nil {
+			return dialect.Received{}, refusal
+		}
+		key, refusal := verify(macs, dialect.Header(in.Header, signatureHeader), e.body)
+		if refusal != nil {
+			return dialect.Received{}, refusal
+		}
+		return e.received(keep, key), nil
 	}
-	return e.received(s, key), nil
 }
 
 // readEnvelope tells a push from anything else that may arrive at a URL.
@@ -97,7 +110,7 @@ func (e *envelope) pick() (literal []byte, refusal *dialect.Error) {
 }
 
 // verify returns which of the live secrets made the signature, given in hex in either case.
-func verify(secrets []string, given string, text []byte) (int, *dialect.Error) {
+func verify(secrets []*dialect.HMAC, given string, text []byte) (int, *dialect.Error) {
 	if given == "" {
 		return 0, dialect.Refuse(dialect.ReasonSignature, "header "+signatureHeader, "is missing")
 	}
@@ -109,8 +122,8 @@ func verify(secrets []string, given string, text []byte) (int, *dialect.Error) {
 		return 0, dialect.Refuse(dialect.ReasonSettings, "setting access_secret", "is not set, so no signature can be judged")
 	}
 	var sum [sha256.Size]byte
-	for i, secret := range secrets[:min(len(secrets), dialect.MaxLiveSecrets)] {
-		if hmac.Equal(mac, sumOf(secret, text, sum[:0])) {
+	for i, secret := range secrets {
+		if hmac.Equal(mac, secret.Append(sum[:0], text)) {
 			return i, nil
 		}
 	}
@@ -118,17 +131,10 @@ func verify(secrets []string, given string, text []byte) (int, *dialect.Error) {
 		"matches messageBody under none of the live secrets")
 }
 
-func sumOf(secret string, text, to []byte) []byte {
-	h := hmac.New(sha256.New, []byte(secret))
-	h.Write(text)
-	return h.Sum(to)
-}
-
 // received makes the message. Its signature is right, so whatever is odd about the rest does not refuse it.
-func (e *envelope) received(s dialect.Settings, key int) dialect.Received {
+func (e *envelope) received(keep time.Duration, key int) dialect.Received {
 	hash := sha256.Sum256(e.body)
 	digest := hex.EncodeToString(hash[:])
-	keep := policy(s).DedupFor
 	got := dialect.Received{
 		Payload:  dialect.WrapRaw(e.body),
 		Platform: dialect.RestOfMembers(e.members, "messageType", "messageBody", "messagePlatform", "timestamp", "Timestamp"),

@@ -15,11 +15,21 @@ import (
 
 // sign makes a push. messageBody is the payload as posted; messagePlatform comes from the message's platform map, else
 // from the settings; timestamp is the time of the attempt, as the platform pushes the same data again under another one.
-func sign(s dialect.Settings, o dialect.Outbound) (dialect.Request, error) {
+func sign(s dialect.Settings, o dialect.Outbound) (dialect.Request, error) { return signer(s)(o) }
+
+// signer is Dialect.Signer.
+func signer(s dialect.Settings) func(dialect.Outbound) (dialect.Request, error) {
 	secrets := s.All("access_secret")
 	if len(secrets) == 0 {
-		return dialect.Request{}, errors.New("pandapon: signing: setting access_secret is empty; enter the AccessSecret")
+		return func(dialect.Outbound) (dialect.Request, error) {
+			return dialect.Request{}, errors.New("pandapon: signing: setting access_secret is empty; enter the AccessSecret")
+		}
 	}
+	mac := dialect.NewHMAC(sha256.New, []byte(secrets[0]))
+	return func(o dialect.Outbound) (dialect.Request, error) { return signWith(mac, s, o) }
+}
+
+func signWith(mac *dialect.HMAC, s dialect.Settings, o dialect.Outbound) (dialect.Request, error) {
 	if !utf8.Valid(o.Payload) {
 		return dialect.Request{}, dialect.CannotSend("pandapon: signing: the payload is not UTF-8, so it has no signature that both sides agree on")
 	}
@@ -33,13 +43,14 @@ func sign(s dialect.Settings, o dialect.Outbound) (dialect.Request, error) {
 	if !dialect.Digits(platform, maxPlatform) {
 		return dialect.Request{}, dialect.CannotSend("pandapon: signing: platform member messagePlatform must be a whole number such as 0 or 1")
 	}
-	mac := hex.EncodeToString(sumOf(secrets[0], o.Payload, make([]byte, 0, sha256.Size)))
+	var sum [sha256.Size]byte
+	signature := hex.EncodeToString(mac.Append(sum[:0], o.Payload))
 	if s.Get("hex_case") == "upper" {
-		mac = strings.ToUpper(mac)
+		signature = strings.ToUpper(signature)
 	}
 	return dialect.Request{
 		Method: http.MethodPost,
-		Header: http.Header{"Content-Type": {s.Or("content_type", "application/json")}, signatureHeader: {mac}},
+		Header: http.Header{"Content-Type": {s.Or("content_type", "application/json")}, signatureHeader: {signature}},
 		Body:   body(o, trimZeros(platform)),
 	}, nil
 }

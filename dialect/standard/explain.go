@@ -37,7 +37,7 @@ func setOf(in dialect.Inbound) *headerSet {
 func metadataOf(in dialect.Inbound) metadata {
 	set := setOf(in)
 	return metadata{
-		names: *set, id: dialect.Header(in.Header, set.id), timestamp: dialect.Header(in.Header, set.timestamp),
+		names: set, id: dialect.Header(in.Header, set.id), timestamp: dialect.Header(in.Header, set.timestamp),
 		signature: dialect.Header(in.Header, set.signature),
 	}
 }

@@ -20,54 +20,75 @@ const (
 
 // metadata is the three headers of a request, and the names under which they came.
 type metadata struct {
-	names                    headerSet
+	names                    *headerSet
 	id, timestamp, signature string
 }
 
 // receive verifies and reads a request.
 func receive(s dialect.Settings, in dialect.Inbound) (dialect.Received, error) {
-	m, refusal := readHeaders(s, in.Header)
-	if refusal != nil {
-		return dialect.Received{}, refusal
+	return receiver(s)(in)
+}
+
+// reading is what the settings say of received requests.
+type reading struct {
+	accepted         string // which headers
+	keys             []key
+	skew             time.Duration
+	typePath, noType string
+}
+
+// receiver is Dialect.Receiver. What is wrong with the settings is told only of a request that has the headers of one.
+func receiver(s dialect.Settings) func(dialect.Inbound) (dialect.Received, error) {
+	r := reading{
+		accepted: s.Or("headers", headersBoth), typePath: s.Or("event_type_path", defaultTypePath), noType: s.Or("event_type", defaultType),
 	}
-	keys, err := parseSecrets(s, dialect.Receiving)
-	if err != nil {
-		return dialect.Received{}, badSetting(err)
+	var err error
+	if r.keys, err = parseSecrets(s, dialect.Receiving); err == nil {
+		r.skew, err = tolerance(s)
 	}
-	skew, err := tolerance(s)
-	if err != nil {
-		return dialect.Received{}, badSetting(err)
+	return func(in dialect.Inbound) (dialect.Received, error) {
+		m, refusal := readHeaders(r.accepted, in.Header)
+		if refusal != nil {
+			return dialect.Received{}, refusal
+		}
+		if err != nil {
+			return dialect.Received{}, badSetting(err)
+		}
+		return r.receive(m, in)
 	}
-	k, refusal := verify(keys, m, in.Body)
+}
+
+func (r *reading) receive(m metadata, in dialect.Inbound) (dialect.Received, error) {
+	k, refusal := verify(r.keys, m, in.Body)
 	if refusal != nil {
 		return dialect.Received{}, refusal
 	}
 	seconds, _ := strconv.ParseInt(m.timestamp, 10, 64) // readHeaders let digits through only
-	if off := in.Now.Unix() - seconds; max(off, -off) > int64(skew/time.Second) {
+	if off := in.Now.Unix() - seconds; max(off, -off) > int64(r.skew/time.Second) {
 		return dialect.Received{}, dialect.Refuse(dialect.ReasonReplay, "header "+m.names.timestamp,
-			"is right, but %d seconds from our time, and %s are allowed: a replay, or a clock that is wrong", max(off, -off), skew)
+			"is right, but %d seconds from our time, and %s are allowed: a replay, or a clock that is wrong", max(off, -off), r.skew)
 	}
 	got := dialect.Received{
 		EventID:  m.id,
-		Platform: map[string]string{strings.ToLower(m.names.id): m.id, strings.ToLower(m.names.timestamp): m.timestamp},
+		Platform: map[string]string{m.names.idMember: m.id, m.names.timestampMember: m.timestamp},
 		DedupKey: m.id,
 		Time:     time.Unix(seconds, 0).UTC(),
 		Key:      k,
-		Rule:     keys[k].version(),
+		Rule:     r.keys[k].version(),
 	}
-	members, err := dialect.SplitObject(in.Body)
-	if got.Payload = in.Body; err != nil {
+	var err error
+	if got.EventType, got.Unreadable, err = r.eventType(in.Body); err != nil {
 		got.Payload = dialect.WrapRaw(in.Body)
+	} else {
+		got.Payload = in.Body
 	}
-	got.EventType, got.Unreadable = eventType(s, members)
 	return got, nil
 }
 
 // readHeaders finds the set of headers that the request uses and reads it strictly. A set counts as used when any of its
 // headers is there, so that what is missing in one is never taken from the other.
-func readHeaders(s dialect.Settings, h http.Header) (metadata, *dialect.Error) {
+func readHeaders(accepted string, h http.Header) (metadata, *dialect.Error) {
 	var used *headerSet
-	accepted := s.Or("headers", headersBoth)
 	if accepted != headersSvix && webhookSet.in(h) {
 		used = &webhookSet
 	} else if accepted != headersWebhook && svixSet.in(h) {
@@ -79,22 +100,16 @@ func readHeaders(s dialect.Settings, h http.Header) (metadata, *dialect.Error) {
 	case used == nil:
 		return metadata{}, dialect.Refuse(dialect.ReasonNotEnvelope, "", "there is none of the headers webhook-id, webhook-timestamp and webhook-signature")
 	}
-	m := metadata{names: *used}
-	for _, f := range []struct {
-		name   string
-		into   *string
-		reason dialect.Reason
-	}{
-		{used.id, &m.id, dialect.ReasonMalformed},
-		{used.timestamp, &m.timestamp, dialect.ReasonMalformed},
-		{used.signature, &m.signature, dialect.ReasonSignature},
-	} {
-		if len(h.Values(f.name)) > 1 {
-			return m, dialect.Refuse(dialect.ReasonMalformed, "header "+f.name, "is there more than once")
-		}
-		if *f.into = dialect.Header(h, f.name); *f.into == "" {
-			return m, dialect.Refuse(f.reason, "header "+f.name, "is missing")
-		}
+	m := metadata{names: used}
+	var refusal *dialect.Error
+	if m.id, refusal = only(h, used.id, dialect.ReasonMalformed); refusal != nil {
+		return m, refusal
+	}
+	if m.timestamp, refusal = only(h, used.timestamp, dialect.ReasonMalformed); refusal != nil {
+		return m, refusal
+	}
+	if m.signature, refusal = only(h, used.signature, dialect.ReasonSignature); refusal != nil {
+		return m, refusal
 	}
 	switch {
 	case !usableID(m.id):
@@ -105,6 +120,18 @@ func readHeaders(s dialect.Settings, h http.Header) (metadata, *dialect.Error) {
 		return m, dialect.Refuse(dialect.ReasonMalformed, "header "+used.signature, "holds more than %d signatures or %d bytes", maxSignatures, maxSignatureLen)
 	}
 	return m, nil
+}
+
+// only returns the value of a header that must be there once.
+func only(h http.Header, name string, missing dialect.Reason) (string, *dialect.Error) {
+	if len(h[name]) > 1 {
+		return "", dialect.Refuse(dialect.ReasonMalformed, "header "+name, "is there more than once")
+	}
+	v := dialect.Header(h, name)
+	if v == "" {
+		return "", dialect.Refuse(missing, "header "+name, "is missing")
+	}
+	return v, nil
 }
 
 func (set *headerSet) in(h http.Header) bool {
@@ -125,7 +152,8 @@ func (k *key) version() string {
 // verify returns the first live key that one of the signatures is right for. Signatures of unknown versions are left
 // aside (spec), and each version is tried with its own kind of key only.
 func verify(keys []key, m metadata, body []byte) (int, *dialect.Error) {
-	var shared, private []string
+	var some [4]string // room enough for nearly all
+	shared, private := some[:0:2], some[2:2]
 	for one := range strings.SplitSeq(m.signature, " ") {
 		if text, ok := strings.CutPrefix(one, versionShared); ok {
 			shared = append(shared, text)
@@ -134,9 +162,10 @@ func verify(keys []key, m metadata, body []byte) (int, *dialect.Error) {
 		}
 	}
 	var content []byte
-	for i, k := range keys {
+	for i := range keys {
+		k := &keys[i]
 		if k.public == nil {
-			if len(shared) > 0 && anyEqual(mac(k.shared, m.id, m.timestamp, body), shared) {
+			if len(shared) > 0 && k.made(shared, m, body) {
 				return i, nil
 			}
 			continue
@@ -151,11 +180,17 @@ func verify(keys []key, m metadata, body []byte) (int, *dialect.Error) {
 	return 0, noMatch(keys, m, len(shared), len(private))
 }
 
-// anyEqual compares texts, not decoded bytes, so that each signature has one spelling only.
-func anyEqual(right []byte, given []string) bool {
+// made says whether a shared key made one of the signatures. It compares texts, not decoded bytes, so that each signature has
+// one spelling only.
+func (k *key) made(given []string, m metadata, body []byte) bool {
+	var right, other [macText]byte
+	appendMAC(right[:0], k.mac, m.id, m.timestamp, body)
 	found := 0
 	for _, g := range given {
-		found |= subtle.ConstantTimeCompare(right, []byte(g))
+		if len(g) == macText {
+			copy(other[:], g)
+			found |= subtle.ConstantTimeCompare(right[:], other[:])
+		}
 	}
 	return found == 1
 }
@@ -193,29 +228,29 @@ func noMatch(keys []key, m metadata, shared, private int) *dialect.Error {
 	return dialect.Refuse(dialect.ReasonSignature, "header "+m.names.signature, "%s", text)
 }
 
-// eventType finds the event type of a verified payload: the spec has no place for it but recommends the member "type".
-func eventType(s dialect.Settings, members []dialect.Member) (name, unreadable string) {
-	name = s.Or("event_type", defaultType)
-	value := find(members, s.Or("event_type_path", defaultTypePath))
+// eventType finds the event type of a verified payload: the spec has no place for it but recommends the member "type". The
+// error means that the payload is no JSON object.
+func (r *reading) eventType(body []byte) (name, unreadable string, err error) {
+	value, err := find(body, r.typePath)
 	if len(value) == 0 || value[0] != '"' || string(value) == `""` {
-		return name, ""
+		return r.noType, "", err
 	}
-	found, err := dialect.Unquote(value)
-	if err != nil || !dialect.Printable(string(found)) {
-		return name, "the event type in the payload is over 256 bytes or holds characters that cannot be printed"
+	found, wrong := dialect.Unquote(value)
+	if wrong != nil || !dialect.Printable(string(found)) {
+		return r.noType, "the event type in the payload is over 256 bytes or holds characters that cannot be printed", nil
 	}
-	return string(found), ""
+	return string(found), "", nil
 }
 
-// find returns the value at a path of member names, nil when there is none.
-func find(members []dialect.Member, path string) []byte {
+// find returns the value at a path of member names of an object, nil when there is none.
+func find(object []byte, path string) ([]byte, error) {
 	name, rest, deeper := strings.Cut(path, ".")
-	value := dialect.FindMember(members, name)
-	if !deeper {
-		return value
+	value, err := dialect.Lookup(object, name)
+	if err != nil || !deeper {
+		return value, err
 	}
-	members, _ = dialect.SplitObject(value) // what is no object has no members
-	return find(members, rest)
+	value, _ = find(value, rest) // what is no object has no members
+	return value, nil
 }
 
 // replies are the words beside the status: senders show them to the people who look into a failure.

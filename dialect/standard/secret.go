@@ -3,6 +3,7 @@ package standard
 import (
 	"bytes"
 	"crypto/ed25519"
+	"crypto/sha256"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -32,10 +33,11 @@ var (
 	strictUnpadded = base64.RawStdEncoding.Strict()
 )
 
-// A key is one live secret. Exactly one member is set, and it decides which version of signature the key knows: a
+// A key is one live secret. Exactly one member is set, but for mac, and it decides which version of signature the key knows: a
 // signature of the other version is never tried with it.
 type key struct {
 	shared  []byte             // signs and verifies v1
+	mac     *dialect.HMAC      // of shared
 	private ed25519.PrivateKey // signs v1a
 	public  ed25519.PublicKey  // verifies v1a
 }
@@ -104,7 +106,7 @@ func parseSecret(v string) (key, error) {
 	if len(b) < minSecret || len(b) > maxTaken {
 		return key{}, fmt.Errorf("holds %d bytes; a shared secret has %d to %d", len(b), minSecret, maxSecret)
 	}
-	return key{shared: b}, nil
+	return key{shared: b, mac: dialect.NewHMAC(sha256.New, b)}, nil
 }
 
 // parsePrivate takes the 32-byte seed (the reference Go library) or seed and public key (Svix). With a public half that

@@ -2,7 +2,6 @@ package standard
 
 import (
 	"crypto/ed25519"
-	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
@@ -29,12 +28,18 @@ const (
 )
 
 // headerSet is one spelling of the three headers, in the capitals in which Svix sends them over HTTP/1.1.
-type headerSet struct{ id, timestamp, signature string }
+type headerSet struct {
+	id, timestamp, signature  string
+	idMember, timestampMember string // of Received.Platform
+}
 
 var (
-	webhookSet = headerSet{"Webhook-Id", "Webhook-Timestamp", "Webhook-Signature"}
-	svixSet    = headerSet{"Svix-Id", "Svix-Timestamp", "Svix-Signature"}
+	webhookSet = headerSet{"Webhook-Id", "Webhook-Timestamp", "Webhook-Signature", "webhook-id", "webhook-timestamp"}
+	svixSet    = headerSet{"Svix-Id", "Svix-Timestamp", "Svix-Signature", "svix-id", "svix-timestamp"}
 )
+
+// macText is the length of an HMAC in base64.
+const macText = 44
 
 const maxID = 256 // bytes
 
@@ -46,19 +51,26 @@ func Sign(s dialect.Settings, id string, now time.Time, body []byte) (http.Heade
 	if err != nil {
 		return nil, badSetting(err)
 	}
+	return signWith(keys, sentSets(s), id, now, body)
+}
+
+func signWith(keys []key, sets []headerSet, id string, now time.Time, body []byte) (http.Header, error) {
 	if !usableID(id) {
 		return nil, dialect.Refuse(dialect.ReasonMalformed, "message id", "must be 1 to %d printable ASCII characters without blanks and full stops", maxID)
 	}
-	timestamp := strconv.FormatInt(now.Unix(), 10)
-	signatures := make([]string, len(keys))
-	for i, k := range keys {
-		signatures[i] = k.sign(id, timestamp, body)
+	var space [12]byte
+	timestamp := string(strconv.AppendInt(space[:0], now.Unix(), 10))
+	var text []byte
+	for i := range keys {
+		if i > 0 {
+			text = append(text, ' ')
+		}
+		text = keys[i].sign(text, id, timestamp, body)
 	}
-	h := make(http.Header, 7)
-	for _, set := range sentSets(s) {
-		h[set.id] = []string{id}
-		h[set.timestamp] = []string{timestamp}
-		h[set.signature] = []string{strings.Join(signatures, " ")}
+	h := make(http.Header, 8)
+	values := []string{id, timestamp, string(text)}
+	for _, set := range sets {
+		h[set.id], h[set.timestamp], h[set.signature] = values[0:1:1], values[1:2:2], values[2:3:3]
 	}
 	return h, nil
 }
@@ -73,19 +85,24 @@ func sentSets(s dialect.Settings) []headerSet {
 	return []headerSet{webhookSet}
 }
 
-func (k key) sign(id, timestamp string, body []byte) string {
+// sign appends the signature of one key.
+func (k *key) sign(text []byte, id, timestamp string, body []byte) []byte {
 	if k.private != nil {
-		return versionPrivate + base64.StdEncoding.EncodeToString(ed25519.Sign(k.private, signedContent(id, timestamp, body)))
+		signature := ed25519.Sign(k.private, signedContent(id, timestamp, body))
+		return base64.StdEncoding.AppendEncode(append(text, versionPrivate...), signature)
 	}
-	return versionShared + string(mac(k.shared, id, timestamp, body))
+	return appendMAC(append(text, versionShared...), k.mac, id, timestamp, body)
 }
 
-// mac returns the base64 text of an HMAC without copying the body.
+// appendMAC appends the base64 text of an HMAC over what signedContent would be.
+func appendMAC(text []byte, m *dialect.HMAC, id, timestamp string, body []byte) []byte {
+	var sum [sha256.Size]byte
+	return base64.StdEncoding.AppendEncode(text, m.Append(sum[:0], body, id, ".", timestamp, "."))
+}
+
+// mac returns the base64 text of an HMAC under a secret that is used once.
 func mac(secret []byte, id, timestamp string, body []byte) []byte {
-	h := hmac.New(sha256.New, secret)
-	h.Write([]byte(id + "." + timestamp + "."))
-	h.Write(body)
-	return base64.StdEncoding.AppendEncode(nil, h.Sum(nil))
+	return appendMAC(nil, dialect.NewHMAC(sha256.New, secret), id, timestamp, body)
 }
 
 // signedContent is what is signed (spec): id, timestamp and body, joined by full stops.
@@ -116,13 +133,23 @@ func badSetting(err error) *dialect.Error {
 }
 
 // sign is Dialect.Sign: the payload as posted, signed under the message's id.
-func sign(s dialect.Settings, o dialect.Outbound) (dialect.Request, error) {
-	h, err := Sign(s, o.ID, o.Now, o.Payload)
-	if err != nil {
-		return dialect.Request{}, err
+func sign(s dialect.Settings, o dialect.Outbound) (dialect.Request, error) { return signer(s)(o) }
+
+// signer is Dialect.Signer.
+func signer(s dialect.Settings) func(dialect.Outbound) (dialect.Request, error) {
+	keys, err := parseSecrets(s, dialect.Sending)
+	sets := sentSets(s)
+	return func(o dialect.Outbound) (dialect.Request, error) {
+		if err != nil {
+			return dialect.Request{}, badSetting(err)
+		}
+		h, err := signWith(keys, sets, o.ID, o.Now, o.Payload)
+		if err != nil {
+			return dialect.Request{}, err
+		}
+		h["Content-Type"] = []string{"application/json"}
+		return dialect.Request{Method: http.MethodPost, Header: h, Body: o.Payload}, nil
 	}
-	h["Content-Type"] = []string{"application/json"}
-	return dialect.Request{Method: http.MethodPost, Header: h, Body: o.Payload}, nil
 }
 
 // VerifyEvent is the type of the message that Handshake sends.
@@ -147,9 +174,11 @@ func handshake(s dialect.Settings, n dialect.Nonce) (dialect.Request, func(diale
 // webhook-delivery beside a failure stops the message or the endpoint (Svix).
 func judge(_ dialect.Settings, r dialect.Response) dialect.Verdict {
 	v := dialect.JudgeStatus(r, func(status int) bool { return status >= 200 && status < 300 })
+	if v.Kind == dialect.Accepted {
+		return v
+	}
 	control := strings.TrimSpace(dialect.Header(r.Header, "webhook-delivery"))
 	switch {
-	case v.Kind == dialect.Accepted:
 	case r.Status == http.StatusGone:
 		v.Kind = dialect.Gone
 	case control == "disable":

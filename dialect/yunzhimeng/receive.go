@@ -19,16 +19,40 @@ const secondsBelow = 100_000_000_000
 
 // receive verifies a callback and reads it.
 func receive(s dialect.Settings, in dialect.Inbound) (dialect.Received, error) {
+	return receiver(s)(in)
+}
+
+// receiver is Dialect.Receiver.
+func receiver(s dialect.Settings) func(dialect.Inbound) (dialect.Received, error) {
+	r := receiving{skew: skew(s)}
+	if r.scheme, r.err = readScheme(s); r.err == nil {
+		r.keys, r.err = readVerifiers(s)
+	}
+	r.opener, r.openErr = readOpener(s)
+	return r.receive
+}
+
+// receiving is what settings say of callbacks that come in.
+type receiving struct {
+	scheme  scheme
+	keys    []verifier
+	err     error // why scheme or keys cannot be read
+	skew    time.Duration
+	opener  *opener
+	openErr error
+}
+
+func (r *receiving) receive(in dialect.Inbound) (dialect.Received, error) {
 	h, err := readHeaders(in)
 	if err != nil {
 		return dialect.Received{}, err
 	}
-	key, algorithm, err := verify(s, h)
+	key, algorithm, err := r.verify(h)
 	if err != nil {
 		return dialect.Received{}, err
 	}
 	signed := stampTime(h.stamp.value)
-	if off, most := in.Now.Sub(signed), skew(s); off > most || off < -most {
+	if off, most := in.Now.Sub(signed), r.skew; off > most || off < -most {
 		return dialect.Received{}, dialect.Refuse(dialect.ReasonReplay, "header "+headerTimestamp,
 			"the signed time is %s from this clock, which is too far: a replay, or one of the two clocks is wrong (see %s)", off.Abs().Round(time.Second), setMaxSkew)
 	}
@@ -41,7 +65,7 @@ func receive(s dialect.Settings, in dialect.Inbound) (dialect.Received, error) {
 		Rule:      algorithm,
 	}
 	recognise(&got, in.Body, h)
-	read(&got, s, in.Body)
+	r.read(&got, in.Body)
 	return got, nil
 }
 
@@ -81,15 +105,11 @@ func readHeaders(in dialect.Inbound) (headers, error) {
 }
 
 // verify returns which of the live keys made the signature, and by which algorithm.
-func verify(s dialect.Settings, h headers) (key int, algorithm string, err error) {
-	sch, err := readScheme(s)
-	if err != nil {
-		return 0, "", unconfigured(err)
+func (r *receiving) verify(h headers) (key int, algorithm string, err error) {
+	if r.err != nil {
+		return 0, "", unconfigured(r.err)
 	}
-	keys, err := readVerifiers(s)
-	if err != nil {
-		return 0, "", unconfigured(err)
-	}
+	sch := r.scheme
 	if !sch.text.unambiguous(h.envelope) {
 		return 0, "", dialect.Refuse(dialect.ReasonMalformed, "header "+headerNonce,
 			"under this %s only a nonce of %d digits, a time of 10 or 13 and a body without digits at its ends can be told apart", setSignedText, nonceDigits)
@@ -99,7 +119,7 @@ func verify(s dialect.Settings, h headers) (key int, algorithm string, err error
 	if !ok {
 		return 0, "", dialect.Refuse(dialect.ReasonSignature, part, "cannot be decoded: is it whole, and is %s right?", setSigEncoding)
 	}
-	for i, k := range keys {
+	for i, k := range r.keys {
 		if k.verify(sch.format, sch.text, h.envelope, sig) {
 			return i, k.algorithm, nil
 		}
@@ -135,7 +155,7 @@ func recognise(got *dialect.Received, body []byte, h headers) {
 }
 
 // read sets the payload, and says why a message could not be read though its signature is right.
-func read(got *dialect.Received, s dialect.Settings, body []byte) {
+func (r *receiving) read(got *dialect.Received, body []byte) {
 	if !usableEventType(got.EventType) {
 		got.EventType = ""
 		got.Unreadable = "header " + headerEventCode + " is missing, too long or not printable"
@@ -150,12 +170,11 @@ func read(got *dialect.Received, s dialect.Settings, body []byte) {
 	if got.Unreadable != "" {
 		return
 	}
-	o, err := readOpener(s)
 	switch {
-	case err != nil: // a fault of ours that the platform, who signed, must not be refused for
-		got.Unreadable = "encrypted fields cannot be opened: " + err.Error()
-	case o != nil:
-		got.Unreadable = o.trial(got.Payload)
+	case r.openErr != nil: // a fault of ours that the platform, who signed, must not be refused for
+		got.Unreadable = "encrypted fields cannot be opened: " + r.openErr.Error()
+	case r.opener != nil:
+		got.Unreadable = r.opener.trial(got.Payload)
 	}
 }
 

@@ -12,28 +12,46 @@ import (
 )
 
 // sign makes the callback that delivers a message.
-func sign(s dialect.Settings, out dialect.Outbound) (dialect.Request, error) {
-	sch, err := readScheme(s)
-	if err != nil {
-		return dialect.Request{}, fmt.Errorf("signing: %w", err)
+func sign(s dialect.Settings, out dialect.Outbound) (dialect.Request, error) { return signing(s)(out) }
+
+// signing is Dialect.Signer.
+func signing(s dialect.Settings) func(dialect.Outbound) (dialect.Request, error) {
+	c := sending{settings: s}
+	if c.scheme, c.err = readScheme(s); c.err == nil {
+		c.key, c.err = readSigner(s)
 	}
-	key, err := readSigner(s)
-	if err != nil {
-		return dialect.Request{}, fmt.Errorf("signing: %w", err)
+	c.sealer, c.sealErr = readSealer(s)
+	return c.sign
+}
+
+// sending is what settings say of callbacks that go out.
+type sending struct {
+	settings dialect.Settings
+	scheme   scheme
+	key      signer
+	err      error // why scheme or key cannot be read
+	sealer   *sealer
+	sealErr  error
+}
+
+func (c *sending) sign(out dialect.Outbound) (dialect.Request, error) {
+	if c.err != nil {
+		return dialect.Request{}, fmt.Errorf("signing: %w", c.err)
 	}
-	code := eventCode(s, out.EventType)
+	sch := c.scheme
+	code := eventCode(c.settings, out.EventType)
 	if !usableEventType(code) {
 		return dialect.Request{}, dialect.CannotSend("signing: the event type must be 1 to 256 bytes of printable text without blanks at its ends: it travels in the header %s", headerEventCode)
 	}
-	body, err := seal(s, out)
+	body, err := c.seal(out)
 	if err != nil {
 		return dialect.Request{}, fmt.Errorf("signing: %w", err)
 	}
-	e := envelope{stamp: stamp(s, out.Now), nonce: nonce(out.Seed), body: body}
+	e := envelope{stamp: stamp(c.settings, out.Now), nonce: nonce(out.Seed), body: body}
 	if !sch.text.unambiguous(e) {
 		return dialect.Request{}, dialect.CannotSend("signing: under this %s the body must not begin or end with a digit", setSignedText)
 	}
-	signature, err := key.sign(sch.format, sch.text, e)
+	signature, err := c.key.sign(sch.format, sch.text, e)
 	if err != nil {
 		return dialect.Request{}, fmt.Errorf("signing: %w", err)
 	}
@@ -60,15 +78,14 @@ func eventCode(s dialect.Settings, eventType string) string {
 }
 
 // seal returns the body: the payload as posted, with the listed fields encrypted where the receiver's key is known.
-func seal(s dialect.Settings, out dialect.Outbound) ([]byte, error) {
-	o, err := readSealer(s)
-	if err != nil || o == nil {
-		return out.Payload, err
+func (c *sending) seal(out dialect.Outbound) ([]byte, error) {
+	if c.sealErr != nil || c.sealer == nil {
+		return out.Payload, c.sealErr
 	}
 	if !json.Valid(out.Payload) {
 		return nil, dialect.CannotSend("the payload is not JSON, so its fields cannot be encrypted")
 	}
-	return o.payload(out.Payload, out.Seed)
+	return c.sealer.payload(out.Payload, out.Seed)
 }
 
 func stamp(s dialect.Settings, now time.Time) decimal {

@@ -65,13 +65,14 @@ func (b *bufferPool) Put(buf []byte) { b.p.Put(&buf) }
 
 // BareHandler verifies a push, answers in the dialect's words and forgets it.
 func BareHandler(d *dialect.Dialect, settings dialect.Settings) http.Handler {
+	receive := d.ReceiveWith(settings)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(io.LimitReader(r.Body, 1<<20))
 		if err != nil {
 			w.WriteHeader(http.StatusBadRequest)
 			return
 		}
-		got, err := d.Receive(settings, dialect.Inbound{Method: r.Method, Query: r.URL.RawQuery, Header: r.Header, Body: body, Now: time.Now()})
+		got, err := receive(dialect.Inbound{Method: r.Method, Query: r.URL.RawQuery, Header: r.Header, Body: body, Now: time.Now()})
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusUnauthorized)
 			return
@@ -88,12 +89,11 @@ func BareHandler(d *dialect.Dialect, settings dialect.Settings) http.Handler {
 // Pipe is our own way of a message without the store: the front door, a queue in memory, signing and the client that
 // delivers. What it acknowledged is lost when it ends; it shows what storing costs.
 type Pipe struct {
-	door    http.Handler
-	queue   chan *hook.Message
-	egress  *egress.Client
-	out     *dialect.Dialect
-	signing dialect.Settings
-	to      string
+	door   http.Handler
+	queue  chan *hook.Message
+	egress *egress.Client
+	sign   func(dialect.Outbound) (dialect.Request, error)
+	to     *egress.Destination
 }
 
 // pipeWorkers is how many deliveries are under way at once, as the endpoint of the measured server allows.
@@ -103,7 +103,7 @@ const pipeWorkers = 64
 func NewPipe(ctx context.Context, in, out *dialect.Dialect, receiving, signing dialect.Settings, to string) (*Pipe, error) {
 	p := &Pipe{
 		queue: make(chan *hook.Message, 4096), egress: egress.New(egress.Options{AllowLoopback: true, Version: "bench"}),
-		out: out, signing: signing, to: to,
+		sign: out.SignWith(signing), to: egress.Locate(to),
 	}
 	route := hook.Route{Source: hook.Source{ID: 1, App: 1, Dialect: in.Name}, Settings: hook.Settings(receiving)}
 	door, err := ingest.New(ingest.Options{
@@ -150,15 +150,15 @@ func (p *Pipe) work(ctx context.Context) {
 
 func (p *Pipe) deliver(ctx context.Context, m *hook.Message) error {
 	now := time.Now()
-	signed, err := p.out.Sign(p.signing, dialect.Outbound{
+	signed, err := p.sign(dialect.Outbound{
 		ID: m.ID.String(), EventType: m.EventType, EventID: m.EventID, Payload: m.Payload, Platform: m.Platform, Created: m.CreatedAt, Now: now,
 	})
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
-	defer cancel()
-	resp, err := p.egress.Do(ctx, egress.Request{Method: signed.Method, URL: p.to, Query: signed.Query, Header: signed.Header, Body: signed.Body})
+	resp, err := p.egress.Do(ctx, egress.Request{
+		Method: signed.Method, To: p.to, Query: signed.Query, Header: signed.Header, Body: signed.Body, Deadline: now.Add(15 * time.Second),
+	})
 	if err != nil {
 		return err
 	}

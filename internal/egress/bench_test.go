@@ -3,9 +3,11 @@ package egress
 import (
 	"bytes"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"testing"
+	"time"
 )
 
 var benchHeader = http.Header{
@@ -36,6 +38,54 @@ func BenchmarkDo(b *testing.B) {
 			}
 		}
 	})
+}
+
+// BenchmarkDoAlone sends to a server that costs next to nothing, as the engine does: what is left is the client, and the system.
+func BenchmarkDoAlone(b *testing.B) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go answerLastBytes(conn)
+		}
+	}()
+	to := Locate("http://" + l.Addr().String() + "/hook")
+	body := append(make([]byte, 1<<10), lastByte)
+	c := New(Options{AllowLoopback: true})
+	defer c.Close()
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := c.Do(b.Context(), Request{To: to, Header: benchHeader, Body: body, Deadline: time.Now().Add(time.Minute)}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+const lastByte = '!' // of a request
+
+// answerLastBytes reads what comes over a connection and answers whenever the last byte of a request is among it.
+func answerLastBytes(conn net.Conn) {
+	defer func() { _ = conn.Close() }()
+	said := []byte("HTTP/1.1 204 No Content\r\nDate: Sun, 22 Nov 2026 12:00:00 GMT\r\n\r\n")
+	in := make([]byte, 4<<10)
+	for {
+		n, err := conn.Read(in)
+		if err != nil {
+			return
+		}
+		if bytes.IndexByte(in[:n], lastByte) >= 0 {
+			if _, err := conn.Write(said); err != nil {
+				return
+			}
+		}
+	}
 }
 
 func BenchmarkBareHTTPClient(b *testing.B) {

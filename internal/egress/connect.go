@@ -21,8 +21,59 @@ type conn struct {
 	key        string
 	br         *bufio.Reader
 	in         meter
+	body       counted   // of an answer that commonAnswer read
 	born, idle time.Time // opened; last used
 	reused     bool
+	peek       peek
+	watch      watch
+}
+
+// close closes the connection. It may be called while it is written on.
+func (cn *conn) close() {
+	cn.watch.stop()
+	_ = cn.raw.Close()
+}
+
+// watch ends what a connection does when a context is over. It stays from one request to the next under the same context, for
+// to begin it and to end it costs about as much as a request's head.
+type watch struct {
+	done <-chan struct{} // of the context; nil = nothing is watched
+	off  func() bool     // false: the context was over first
+}
+
+// start watches a context. false means that an earlier one is over, and the connection of no use any more.
+func (w *watch) start(ctx context.Context, raw net.Conn) bool {
+	done := ctx.Done()
+	if done == w.done {
+		return true
+	}
+	if !w.stop() {
+		return false
+	}
+	if done != nil {
+		w.done, w.off = done, context.AfterFunc(ctx, func() { _ = raw.SetDeadline(past) })
+	}
+	return true
+}
+
+// stop ends the watching. false means that the context was over: nobody knows when the connection will be told.
+func (w *watch) stop() bool {
+	if w.done == nil {
+		return true
+	}
+	ok := w.off()
+	w.done, w.off = nil, nil
+	return ok
+}
+
+// connectBy is connect with a moment at which it must be over, beside the context's.
+func (c *Client) connectBy(ctx context.Context, end time.Time, t *target, allow []netip.Prefix) (*conn, error) {
+	if !end.IsZero() {
+		limited, cancel := context.WithDeadline(ctx, end)
+		defer cancel()
+		ctx = limited
+	}
+	return c.connect(ctx, t, allow)
 }
 
 // connect looks the name up, judges, dials and shakes hands. It dials nothing but the addresses that it judged itself, so a
@@ -51,8 +102,10 @@ func (c *Client) connect(ctx context.Context, t *target, allow []netip.Prefix) (
 		}
 		cn.Conn = over
 	}
+	cn.peek.at(raw)
 	cn.in.r = cn.Conn
 	cn.br = bufio.NewReaderSize(&cn.in, 4<<10)
+	cn.body.br = cn.br
 	return cn, nil
 }
 

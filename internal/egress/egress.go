@@ -8,6 +8,7 @@ package egress
 import (
 	"context"
 	"crypto/tls"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
@@ -103,13 +104,59 @@ func (c *Client) Close() { c.pool.close() }
 type Request struct {
 	Method string // "" = POST
 	URL    string // http or https; a user and password in it become basic authorization
-	Query  string // added to the URL's own, "" = none
+	// To is where URL leads, read before: for an address that many requests go to. nil = URL is read for this one.
+	To    *Destination
+	Query string // added to the URL's own, "" = none
 	// Header is sent in the spelling of the map's keys, ordered by name. Headers that frame the request (Host,
 	// Content-Length, Connection …) are refused.
 	Header http.Header
+	// Fields are more headers, sent as if they stood in Header: for callers who have many, for which a map costs more than the
+	// rest of the request.
+	Fields []Field
 	Body   []byte // not kept after Do returned
 	// Allow are the addresses that this request may reach although they are not public.
 	Allow []netip.Prefix
+	// Deadline is when it must be over, as the context's deadline is, whichever comes first. It is for callers with many requests
+	// under one context: a context for each costs about as much as making the request. Zero = the context's alone.
+	Deadline time.Time
+}
+
+// Field is one line of a header.
+type Field struct{ Name, Value string }
+
+// Headers returns Header and Fields together.
+func (r *Request) Headers() http.Header {
+	if len(r.Fields) == 0 {
+		return r.Header
+	}
+	h := make(http.Header, len(r.Header)+len(r.Fields))
+	maps.Copy(h, r.Header)
+	for _, f := range r.Fields {
+		h[f.Name] = append(slices.Clip(h[f.Name]), f.Value)
+	}
+	return h
+}
+
+// end is the moment at which the request must be over; the zero time means never.
+func (r *Request) end(ctx context.Context) time.Time {
+	end, ok := ctx.Deadline()
+	if !ok || !r.Deadline.IsZero() && r.Deadline.Before(end) {
+		return r.Deadline
+	}
+	return end
+}
+
+// Destination is a URL that was read, or why it cannot be. It does not change.
+type Destination struct {
+	target target
+	key    string // of the target
+	err    error
+}
+
+// Locate reads a URL for Request.To. What is wrong with it is the error of each Do.
+func Locate(rawURL string) *Destination {
+	t, err := parse(rawURL)
+	return &Destination{t, t.key(), err}
 }
 
 // Response is an answer, whatever its status: a redirect is an answer like any other.
@@ -127,36 +174,40 @@ type Response struct {
 // A kept connection that its server closed before the request was written whole is replaced by a new one once. A request
 // that may have arrived is never sent again: one call is one request as far as the server can have acted on it.
 func (c *Client) Do(ctx context.Context, r Request) (Response, error) {
-	t, err := parse(r.URL)
-	if err != nil {
-		return Response{}, err
+	to := r.To
+	if to == nil {
+		to = Locate(r.URL)
+	}
+	if to.err != nil {
+		return Response{}, to.err
 	}
 	if r.Method == "" {
 		r.Method = http.MethodPost
 	}
 	buf := c.heads.Get().(*[]byte)
 	defer c.heads.Put(buf)
-	head, err := c.appendHead((*buf)[:0], &t, &r)
+	head, err := c.appendHead((*buf)[:0], &to.target, &r)
 	if err != nil {
 		return Response{}, err
 	}
-	body := r.Body
-	if len(body) <= inlineBody {
-		head, body = append(head, body...), nil
+	x := exchange{ctx: ctx, end: r.end(ctx), shared: !r.Deadline.IsZero(), method: r.Method, head: head, body: r.Body}
+	if len(x.body) <= inlineBody {
+		x.head, x.body = append(head, x.body...), nil
 	}
-	*buf = head[:0]
+	*buf = x.head[:0]
 
-	if kept := c.pool.get(t.key(), time.Now(), func(a netip.Addr) bool { return c.judge(a, r.Allow) == nil }); kept != nil {
-		resp, stale, err := c.exchange(ctx, kept, r.Method, head, body)
+	if kept := c.pool.get(to.key, &x, func(a netip.Addr) bool { return c.judge(a, r.Allow) == nil }); kept != nil {
+		resp, stale, err := c.exchange(&x, kept)
 		if !stale {
 			return resp, err
 		}
 	}
-	fresh, err := c.connect(ctx, &t, r.Allow)
+	fresh, err := c.connectBy(ctx, x.end, &to.target, r.Allow)
 	if err != nil {
 		return Response{}, err
 	}
-	resp, _, err := c.exchange(ctx, fresh, r.Method, head, body)
+	x.begin(fresh)
+	resp, _, err := c.exchange(&x, fresh)
 	return resp, err
 }
 

@@ -118,8 +118,8 @@ func certificateReason(err error) string {
 }
 
 // exchangeError explains a failed write or read. where says what was waited for.
-func exchangeError(ctx context.Context, err error, where string) *Error {
-	if e := contextError(ctx, where); e != nil {
+func exchangeError(ctx context.Context, end time.Time, err error, where string) *Error {
+	if e := overError(ctx, end, where); e != nil {
 		return e
 	}
 	var own *Error
@@ -143,11 +143,17 @@ func exchangeError(ctx context.Context, err error, where string) *Error {
 // contextError returns the error of a context that is over, or whose deadline is reached though its timer has not run
 // yet.
 func contextError(ctx context.Context, where string) *Error {
+	end, _ := ctx.Deadline()
+	return overError(ctx, end, where)
+}
+
+// overError is contextError with a deadline that need not be the context's; zero = none.
+func overError(ctx context.Context, end time.Time, where string) *Error {
 	err := ctx.Err()
 	if errors.Is(err, context.Canceled) {
 		return &Error{Kind: KindCanceled, Text: "given up by this server " + where}
 	}
-	if deadline, ok := ctx.Deadline(); err != nil || ok && !time.Now().Before(deadline) {
+	if err != nil || !end.IsZero() && !time.Now().Before(end) {
 		return &Error{Kind: KindTimeout, Text: "the deadline passed " + where}
 	}
 	return nil

@@ -33,68 +33,100 @@ func (m *meter) Read(p []byte) (int, error) {
 // reading, because a server may answer (413) and stop reading.
 const inlineBody = 32 << 10
 
-// exchange sends one request on a connection and reads the answer. It owns the connection: afterwards it is kept or
-// closed. stale means that a kept connection turned out to be closed before the request was written whole and before
-// anything of an answer came: the server cannot have acted on it.
-func (c *Client) exchange(ctx context.Context, cn *conn, method string, head, body []byte) (resp Response, stale bool, err error) {
-	deadline, _ := ctx.Deadline() // no deadline is the zero time, as it is for a connection
-	_ = cn.raw.SetDeadline(deadline)
-	stop := context.AfterFunc(ctx, func() { _ = cn.raw.SetDeadline(past) })
-	cn.in.left, cn.in.any = maxHead, false
+// exchange is one request and its answer.
+type exchange struct {
+	ctx        context.Context
+	end        time.Time // when it must be over; zero = never
+	shared     bool      // further requests come under the same context
+	method     string
+	head, body []byte
+}
 
-	written := cn.send(head, body)
-	resp, keep, where, err := c.receive(cn, method)
-	// After a late stop the context's function may still set a deadline: nobody else may get this connection.
-	keep = stop() && keep && written(err == nil)
+// begin makes a connection end what it does when the exchange must be over. false means that the connection is of no use.
+func (x *exchange) begin(cn *conn) bool {
+	if !cn.watch.start(x.ctx, cn.raw) {
+		return false
+	}
+	_ = cn.raw.SetDeadline(x.end)
+	if x.ctx.Err() != nil {
+		_ = cn.raw.SetDeadline(past) // what the context set may have been overwritten just now
+	}
+	return true
+}
+
+// release gives up the hold of the exchange's context on a connection, unless the next request is to come under it too: if it does
+// not, or the context is over by then, begin finds out. false means that the context is over: it may still set a deadline, so
+// nobody else may get this connection.
+func (x *exchange) release(cn *conn) bool { return x.shared || cn.watch.stop() }
+
+// exchange sends one request on a connection that was begun and reads the answer. It owns the connection: afterwards it is
+// kept or closed. stale means that a kept connection turned out to be closed before the request was written whole and before
+// anything of an answer came: the server cannot have acted on it.
+func (c *Client) exchange(x *exchange, cn *conn) (resp Response, stale bool, err error) {
+	cn.in.left, cn.in.any = maxHead, false
+	w := cn.send(x.head, x.body)
+	resp, keep, where, err := c.receive(cn, x.method)
+	keep = x.release(cn) && keep && w.ended(err == nil)
 	if keep {
 		c.pool.put(cn, time.Now())
 		return resp, false, nil
 	}
-	_ = cn.raw.Close()
-	whole := written(false)
+	cn.close()
+	whole := w.ended(false)
 	switch {
 	case err == nil:
 		return resp, false, nil
-	case cn.reused && !whole && !cn.in.any && isBroken(err) && ctx.Err() == nil:
+	case cn.reused && !whole && !cn.in.any && isBroken(err) && x.ctx.Err() == nil:
 		return Response{}, true, nil
 	}
-	return resp, false, exchangeError(ctx, err, where)
+	return resp, false, exchangeError(x.ctx, x.end, err, where)
 }
 
 // lastWords is how long a complete answer waits for the end of the writing: a server that read the whole request has
 // answered a moment before the writer here noticed that it is done.
 const lastWords = 10 * time.Millisecond
 
-// send writes a request. The function that it returns says whether all of it was written; asked with false, it waits
-// for the end of the writing, which the caller has brought about by closing the connection.
+// writing is a request on its way onto a connection.
+type writing struct {
+	whole bool      // all of it was written
+	done  chan bool // gets whole when it has ended; nil = it has
+}
+
+// send writes a request.
 //
 // An error of the writing itself is not reported: what the server answered before it stopped reading is worth more, and
 // where it answered nothing the reading fails too.
-func (cn *conn) send(head, body []byte) func(soon bool) bool {
+func (cn *conn) send(head, body []byte) writing {
 	if len(body) == 0 {
 		_, err := cn.Write(head)
-		return func(bool) bool { return err == nil }
+		return writing{whole: err == nil}
 	}
-	done := make(chan struct{})
-	ok := false
+	done := make(chan bool, 1)
 	go func() {
-		defer close(done)
 		bufs := net.Buffers{head, body}
 		_, err := bufs.WriteTo(cn.Conn)
-		ok = err == nil
+		done <- err == nil
 	}()
-	return func(soon bool) bool {
-		if soon {
-			select {
-			case <-done:
-				return ok
-			case <-time.After(lastWords):
-				return false
-			}
+	return writing{done: done}
+}
+
+// ended says whether all of the request was written. Asked with false, it waits for the end of the writing, which the caller has
+// brought about by closing the connection.
+func (w *writing) ended(soon bool) bool {
+	switch {
+	case w.done == nil:
+		return w.whole
+	case soon:
+		select {
+		case w.whole = <-w.done:
+		case <-time.After(lastWords):
+			return false
 		}
-		<-done
-		return ok
+	default:
+		w.whole = <-w.done
 	}
+	w.done = nil
+	return w.whole
 }
 
 // What an exchange was waiting for when it failed.
@@ -111,19 +143,21 @@ func (c *Client) receive(cn *conn, method string) (resp Response, keep bool, whe
 	if _, err := cn.br.Peek(1); err != nil {
 		return Response{}, false, whileWaiting, err
 	}
-	res, err := final(cn, method)
-	if err != nil {
+	a, ok := commonAnswer(cn.br, method)
+	if cn.body.left = a.length; ok {
+		a.body = &cn.body
+	} else if a, err = final(cn, method); err != nil {
 		return Response{}, false, whileHeaders, err
 	}
-	resp = Response{Status: res.StatusCode, Header: res.Header}
+	resp = Response{Status: a.status, Header: a.header}
 	cn.in.left = maxDrain + maxHead // chunks have headers of their own
-	whole, err := c.readBody(res, &resp)
-	keep = err == nil && whole && !res.Close && cn.br.Buffered() == 0 && res.StatusCode != http.StatusSwitchingProtocols
+	whole, err := c.readBody(&a, &resp)
+	keep = err == nil && whole && !a.close && cn.br.Buffered() == 0 && a.status != http.StatusSwitchingProtocols
 	return resp, keep, whileBody, err
 }
 
 // final reads status line and headers, past the interim answers. The meter counts all of them together.
-func final(cn *conn, method string) (*http.Response, error) {
+func final(cn *conn, method string) (answerHead, error) {
 	var asked *http.Request // nil means GET: that a HEAD has no body is all that matters
 	if method == http.MethodHead {
 		asked = headRequest
@@ -131,26 +165,30 @@ func final(cn *conn, method string) (*http.Response, error) {
 	for n := 0; ; n++ {
 		res, err := http.ReadResponse(cn.br, asked)
 		if err != nil {
-			return nil, err
+			return answerHead{}, err
 		}
 		if res.StatusCode >= 200 || res.StatusCode == http.StatusSwitchingProtocols {
-			return res, nil
+			a := answerHead{res.StatusCode, res.Header, res.ContentLength, res.Body, res.Close}
+			if res.Body == http.NoBody {
+				a.length = 0
+			}
+			return a, nil
 		}
 		if n == maxInterim {
-			return nil, &Error{Kind: KindProtocol, Text: "more than " + strconv.Itoa(maxInterim) + " interim answers (1xx) came before an answer"}
+			return answerHead{}, &Error{Kind: KindProtocol, Text: "more than " + strconv.Itoa(maxInterim) + " interim answers (1xx) came before an answer"}
 		}
 	}
 }
 
 // readBody keeps the first part of a body and reads a further part only to see its end. whole says that the end came.
-func (c *Client) readBody(res *http.Response, resp *Response) (whole bool, err error) {
-	if res.ContentLength == 0 || res.Body == http.NoBody {
+func (c *Client) readBody(a *answerHead, resp *Response) (whole bool, err error) {
+	if a.length == 0 {
 		return true, nil
 	}
 	limit := c.o.MaxResponse
 	size := 512
-	if n := res.ContentLength; n > 0 {
-		size = int(min(n, int64(limit)))
+	if a.length > 0 {
+		size = int(min(a.length, int64(limit)))
 	}
 	kept := make([]byte, 0, size+1) // one more, so that a body of known length ends without growing
 	for err == nil && len(kept) < limit {
@@ -158,13 +196,13 @@ func (c *Client) readBody(res *http.Response, resp *Response) (whole bool, err e
 			kept = append(kept, 0)[:len(kept)]
 		}
 		var n int
-		n, err = res.Body.Read(kept[len(kept):min(cap(kept), limit)])
+		n, err = a.body.Read(kept[len(kept):min(cap(kept), limit)])
 		kept = kept[:len(kept)+n]
 	}
 	resp.Body = kept
 	if err == nil {
 		var more int64
-		more, err = io.CopyN(io.Discard, res.Body, int64(max(maxDrain-limit, 1)))
+		more, err = io.CopyN(io.Discard, a.body, int64(max(maxDrain-limit, 1)))
 		resp.Truncated = more > 0
 	}
 	switch {

@@ -17,7 +17,7 @@ var framing = []string{
 
 // Framing says whether a header, in any spelling, is one that Do refuses.
 func Framing(name string) bool {
-	return slices.Contains(framing, strings.ToLower(name))
+	return slices.ContainsFunc(framing, func(f string) bool { return strings.EqualFold(f, name) })
 }
 
 // appendHead writes the request line and the headers, ordered by name, so that equal requests are equal bytes.
@@ -52,15 +52,24 @@ func (c *Client) appendHead(b []byte, t *target, r *Request) ([]byte, error) {
 }
 
 func (c *Client) appendHeaders(b []byte, t *target, r *Request) ([]byte, error) {
-	var space [32]string
-	names := space[:0]
+	var space [24]Field
+	list := space[:0]
 	agent, auth := false, false
-	for name := range r.Header {
-		names = append(names, name)
+	seen := func(name string) {
 		agent = agent || strings.EqualFold(name, "User-Agent")
 		auth = auth || strings.EqualFold(name, "Authorization")
 	}
-	slices.Sort(names)
+	for name, values := range r.Header {
+		seen(name)
+		for _, value := range values {
+			list = append(list, Field{name, value})
+		}
+	}
+	for _, f := range r.Fields {
+		seen(f.Name)
+		list = append(list, f)
+	}
+	slices.SortStableFunc(list, func(a, b Field) int { return strings.Compare(a.Name, b.Name) })
 	if !agent {
 		b = appendField(b, "User-Agent", c.agent)
 	}
@@ -68,16 +77,14 @@ func (c *Client) appendHeaders(b []byte, t *target, r *Request) ([]byte, error) 
 		b = appendField(b, "Authorization", t.auth)
 	}
 	begin := len(b)
-	for _, name := range names {
-		if !token(name) || Framing(name) {
-			return nil, &Error{Kind: KindHeader, Text: "the header " + strconv.Quote(name) + " must not be sent"}
+	for _, f := range list {
+		if !token(f.Name) || Framing(f.Name) {
+			return nil, &Error{Kind: KindHeader, Text: "the header " + strconv.Quote(f.Name) + " must not be sent"}
 		}
-		for _, value := range r.Header[name] {
-			if !fieldValue(value) {
-				return nil, &Error{Kind: KindHeader, Text: "the value of the header " + name + " holds a character that no header may hold"}
-			}
-			b = appendField(b, name, value)
+		if !fieldValue(f.Value) {
+			return nil, &Error{Kind: KindHeader, Text: "the value of the header " + f.Name + " holds a character that no header may hold"}
 		}
+		b = appendField(b, f.Name, f.Value)
 		if len(b)-begin > maxHeaderBytes {
 			return nil, &Error{Kind: KindHeader, Text: "the headers of the request are longer than 256 KiB"}
 		}
@@ -92,19 +99,29 @@ func appendField(b []byte, name, value string) []byte {
 	return append(b, "\r\n"...)
 }
 
+// inToken are the bytes of a token of RFC 9110.
+var inToken = func() (t [256]bool) {
+	for c := range t {
+		t[c] = 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
+	}
+	for _, c := range []byte("!#$%&'*+-.^_`|~") {
+		t[c] = true
+	}
+	return t
+}()
+
 // token says whether a text is a token of RFC 9110, as a method and the name of a header must be.
-func token(s string) bool {
+func token[T string | []byte](s T) bool {
 	for i := 0; i < len(s); i++ {
-		c := s[i]
-		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0) {
+		if !inToken[s[i]] {
 			return false
 		}
 	}
-	return s != ""
+	return len(s) > 0
 }
 
 // fieldValue refuses control characters, above all the line ends that would begin another header. Bytes over 0x7f pass.
-func fieldValue(s string) bool {
+func fieldValue[T string | []byte](s T) bool {
 	for i := 0; i < len(s); i++ {
 		if c := s[i]; c < ' ' && c != '\t' || c == 0x7f {
 			return false

@@ -27,18 +27,20 @@ func newPool(perHost, total int, timeout time.Duration) *pool {
 	return &pool{perHost: perHost, total: total, timeout: timeout, idle: map[string][]*conn{}}
 }
 
-// get returns a kept connection that is still open, or nil.
-func (p *pool) get(key string, now time.Time, may func(netip.Addr) bool) *conn {
+// get returns a kept connection that is still open, made ready for an exchange, or nil.
+func (p *pool) get(key string, x *exchange, may func(netip.Addr) bool) *conn {
+	now := time.Now()
 	for {
 		cn := p.take(key, may)
 		if cn == nil {
 			return nil
 		}
-		if now.Sub(cn.idle) < p.timeout && now.Sub(cn.born) < maxAge && alive(cn.raw) {
+		// It is made ready first: the deadline of the exchange before may have passed since.
+		if now.Sub(cn.idle) < p.timeout && now.Sub(cn.born) < maxAge && x.begin(cn) && cn.alive(x) {
 			cn.reused = true
 			return cn
 		}
-		_ = cn.raw.Close()
+		cn.close()
 	}
 }
 
@@ -73,7 +75,7 @@ func (p *pool) remove(key string, i int) {
 func (p *pool) put(cn *conn, now time.Time) {
 	cn.idle = now
 	if loser := p.keep(cn); loser != nil {
-		_ = loser.raw.Close()
+		loser.close()
 	}
 }
 
@@ -122,7 +124,7 @@ func (p *pool) expire() {
 	}
 	p.mu.Unlock()
 	for _, cn := range old {
-		_ = cn.raw.Close()
+		cn.close()
 	}
 }
 
@@ -139,6 +141,6 @@ func (p *pool) close() {
 	}
 	p.mu.Unlock()
 	for _, cn := range all {
-		_ = cn.raw.Close()
+		cn.close()
 	}
 }

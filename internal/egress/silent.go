@@ -2,7 +2,6 @@ package egress
 
 import (
 	"errors"
-	"net"
 	"os"
 	"time"
 )
@@ -11,11 +10,11 @@ import (
 var past = time.Unix(1, 0)
 
 // silent is alive for connections that are no sockets: it sees that the other side has closed, not that bytes wait.
-func silent(c net.Conn) bool {
-	if c.SetReadDeadline(past) != nil {
+func (cn *conn) silent(x *exchange) bool {
+	if cn.raw.SetReadDeadline(past) != nil {
 		return false
 	}
 	var one [1]byte
-	n, err := c.Read(one[:])
-	return n == 0 && errors.Is(err, os.ErrDeadlineExceeded)
+	n, err := cn.raw.Read(one[:])
+	return n == 0 && errors.Is(err, os.ErrDeadlineExceeded) && x.begin(cn)
 }

@@ -61,7 +61,7 @@ func (e *Engine) fly(f *flight) (next *flight) {
 	if !e.begin(f, m) {
 		return nil
 	}
-	e.trace(f, m, r.Header)
+	e.trace(f, m, &r)
 	if ruled == nil {
 		ruled = e.attempt(ctx, f, r)
 	}
@@ -75,16 +75,16 @@ func (e *Engine) fly(f *flight) (next *flight) {
 }
 
 // trace begins the span of an attempt, and puts its name into the headers of a request in the standard dialect.
-func (e *Engine) trace(f *flight, m *hook.Message, h http.Header) {
+func (e *Engine) trace(f *flight, m *hook.Message, r *egress.Request) {
 	if e.o.Trace == nil {
 		return
 	}
 	name := f.target.Endpoint.Dialect
 	traceparent, end := e.o.Trace(m, f.Work, name)
 	f.traced = end
-	if name == standardName && h != nil {
-		deleteHeader(h, "tracestate") // of the platform's request: it belongs to its own traceparent
-		replaceHeader(h, "traceparent", traceparent)
+	if name == standardName {
+		dropHeader(r, "tracestate") // of the platform's request: it belongs to its own traceparent
+		replaceHeader(r, "traceparent", traceparent)
 	}
 }
 
@@ -135,7 +135,7 @@ func (e *Engine) begin(f *flight, m *hook.Message) bool {
 	may := f.gen == l.gen && l.hand[f.key()] == f && e.phase == started && e.broken == nil
 	if may {
 		// Under the lock, so that the time of no attempt is after that of the call which forbade it.
-		f.at, f.began = e.o.Clock.Now(), e.o.Clock.Steady()
+		f.at, f.began = e.o.Clock.Read()
 		f.rates.begin(f.began)
 	}
 	l.receives = l.receives || m.Source != 0
@@ -151,8 +151,7 @@ func (e *Engine) begin(f *flight, m *hook.Message) bool {
 func (e *Engine) attempt(ctx context.Context, f *flight, r egress.Request) (ruled *ruling) {
 	defer e.survive(f, &ruled)
 	t := f.target
-	ctx, cancel := context.WithTimeout(ctx, t.timeout)
-	defer cancel()
+	r.Deadline = time.Now().Add(t.timeout)
 	resp, err := t.send(ctx, r)
 	e.o.Faults.At("after-send")
 	ruled = &ruling{status: resp.Status, response: resp.Body}
@@ -167,7 +166,7 @@ func (e *Engine) attempt(ctx context.Context, f *flight, r egress.Request) (rule
 	v := t.dialect.Judge(t.settings, dialect.Response{Status: resp.Status, Header: resp.Header, Body: resp.Body, Truncated: resp.Truncated})
 	ruled.verdict, ruled.reason = t.verdict(v.Kind, f.spared), v.Reason
 	if t.policy.RetryAfter {
-		ruled.retryAfter = retryAfter(resp.Header, e.o.Clock.Now())
+		ruled.retryAfter = e.retryAfter(resp.Header)
 	}
 	return ruled
 }
@@ -199,7 +198,7 @@ func (t *target) verdict(k dialect.Kind, spared bool) hook.Verdict {
 
 // judged makes the record of an attempt. The next one counts from now.
 func (e *Engine) judged(f *flight, m *hook.Message, r *ruling) *outcome {
-	now := e.o.Clock.Steady()
+	wall, now := e.o.Clock.Read()
 	t := f.target
 	schedule := t.schedule
 	if m.Source != 0 && t.patient != nil {
@@ -213,7 +212,7 @@ func (e *Engine) judged(f *flight, m *hook.Message, r *ruling) *outcome {
 		d = f.Delivery
 		d.NextAt = upToMillisecond(now)
 	}
-	o := &outcome{flight: f}
+	o := &outcome{flight: f, judged: now, wall: wall}
 	o.exhausted = f.Trigger == hook.Scheduled && r.verdict == hook.Retry && f.Delivery.State == hook.Pending && d.State == hook.Failed
 	o.Outcome = hook.Outcome{Delivery: d, Resend: f.Resend, Attempt: hook.Attempt{ // its id is given by landed
 		App: f.Delivery.App, Message: f.Delivery.Message, Endpoint: f.Delivery.Endpoint, EventType: m.EventType,
@@ -284,7 +283,7 @@ func upToMillisecond(t time.Time) time.Time {
 }
 
 // retryAfter reads the header: seconds, or a date.
-func retryAfter(h http.Header, now time.Time) time.Duration {
+func (e *Engine) retryAfter(h http.Header) time.Duration {
 	v := strings.TrimSpace(dialect.Header(h, "Retry-After"))
 	if v == "" {
 		return 0 // as nearly always: trying to read it for a date costs a microsecond
@@ -293,20 +292,20 @@ func retryAfter(h http.Header, now time.Time) time.Duration {
 		return time.Duration(n) * time.Second
 	}
 	if at, err := http.ParseTime(v); err == nil {
-		return max(at.Sub(now), 0)
+		return max(at.Sub(e.o.Clock.Now()), 0)
 	}
 	return 0
 }
 
 // landed hands an outcome to the recorder, and returns the next job for the goroutine that made the attempt.
 func (e *Engine) landed(f *flight, m *hook.Message, o *outcome) (next *flight) {
-	now := e.o.Clock.Steady()
+	now := o.judged
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	l := f.lane
 	e.land(f)
 	// Ids are given in the order in which attempts are recorded: who has read one finds no lower one later.
-	o.Attempt.ID = hook.NewID[hook.AttemptID](e.o.IDs, e.o.Clock.Now())
+	o.Attempt.ID = hook.NewID[hook.AttemptID](e.o.IDs, o.wall)
 	if f.Trigger == hook.Scheduled && o.Outcome.Delivery.Attempts > f.Delivery.Attempts {
 		delete(l.cuts, f.Delivery.Message) // it was counted
 	}

@@ -150,7 +150,7 @@ type Engine struct {
 	running sync.WaitGroup
 	ending  chan struct{} // closed when Stop is called
 	stopped chan struct{}
-	seeds   sync.Pool // of hash.Hash, keyed with SeedKey
+	seeds   sync.Pool // of *seeder
 	err     error     // of Stop, set before stopped is closed
 
 	mu      sync.Mutex
@@ -174,6 +174,7 @@ type Engine struct {
 	apps    map[hook.ApplicationID]*throttle
 	outbox  outbox
 	tasks   tasks
+	resting []chan *flight // of goroutines that made an attempt and wait for another, the last at the end; see rest
 }
 
 type phase int
@@ -197,7 +198,7 @@ func New(o Options) *Engine {
 		tasks:   tasks{some: make(chan struct{}, 1)},
 	}
 	e.outbox.some.L = &e.mu
-	e.seeds.New = func() any { return hmac.New(sha256.New, []byte(e.o.SeedKey.Reveal())) }
+	e.seeds.New = func() any { return &seeder{mac: hmac.New(sha256.New, []byte(e.o.SeedKey.Reveal()))} }
 	e.flights, e.abort = context.WithCancel(context.Background())
 	e.records, e.giveUp = context.WithCancel(context.Background())
 	return e
@@ -300,6 +301,7 @@ func (e *Engine) Stop(ctx context.Context) error {
 		e.timer.Stop()
 	}
 	e.outbox.some.Broadcast()
+	e.sendHome()
 	e.mu.Unlock()
 	if first {
 		close(e.ending)

@@ -433,6 +433,9 @@ func TestADialectThatCannotSendFailsItsAttemptsOnly(t *testing.T) {
 		"it panics when it signs": {func(d *dialect.Dialect) {
 			d.Sign = func(dialect.Settings, dialect.Outbound) (dialect.Request, error) { panic("a secret") }
 		}, "an error of this server"},
+		"it panics when it reads its settings": {func(d *dialect.Dialect) {
+			d.Signer = func(dialect.Settings) func(dialect.Outbound) (dialect.Request, error) { panic("a secret") }
+		}, "an error of this server"},
 		"it panics when it judges": {func(d *dialect.Dialect) {
 			d.Judge = func(dialect.Settings, dialect.Response) dialect.Verdict { panic("a secret") }
 		}, "an error of this server"},

@@ -25,19 +25,38 @@ func ownHeaders(h map[string]string) []header {
 // reservedPrefixes begin the names of headers that say who sent a message and what it is.
 var reservedPrefixes = []string{"webhook-", "svix-", "waypost-", "ce-"}
 
-// reservedBy returns the names of headers in lower case.
-func reservedBy(h http.Header) map[string]bool {
-	out := make(map[string]bool, len(h))
-	for name := range h {
-		out[strings.ToLower(name)] = true
+// ownBeside returns the endpoint's own headers without those that the dialect has set.
+func (t *target) ownBeside(dialects http.Header) []header {
+	if !slices.ContainsFunc(t.headers, func(h header) bool { return hasHeader(dialects, h.name) }) {
+		return t.headers
 	}
-	return out
+	return slices.DeleteFunc(slices.Clone(t.headers), func(h header) bool { return hasHeader(dialects, h.name) })
+}
+
+// hasHeader says whether a header is there, whatever its spelling.
+func hasHeader(h http.Header, name string) bool {
+	for k := range h {
+		if strings.EqualFold(k, name) {
+			return true
+		}
+	}
+	return false
+}
+
+// add adds a header to a request.
+func add(r *egress.Request, name, value string) {
+	r.Fields = append(r.Fields, egress.Field{Name: name, Value: value})
 }
 
 // replaceHeader sets a header whatever the spelling of the one that is there.
-func replaceHeader(h http.Header, name, value string) {
-	deleteHeader(h, name)
-	h[name] = []string{value}
+func replaceHeader(r *egress.Request, name, value string) {
+	dropHeader(r, name)
+	add(r, name, value)
+}
+
+func dropHeader(r *egress.Request, name string) {
+	deleteHeader(r.Header, name)
+	r.Fields = slices.DeleteFunc(r.Fields, func(f egress.Field) bool { return strings.EqualFold(f.Name, name) })
 }
 
 func deleteHeader(h http.Header, name string) {
@@ -54,11 +73,18 @@ func headerName(s string) string {
 	plain := func(c byte) bool {
 		return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-'
 	}
-	b := []byte(s)
-	for i, c := range b {
-		if !plain(c) {
-			b[i] = '-'
+	var b []byte // nil = s is as it should be, so far
+	for i := 0; i < len(s); i++ {
+		if plain(s[i]) {
+			continue
 		}
+		if b == nil {
+			b = []byte(s)
+		}
+		b[i] = '-'
+	}
+	if b == nil {
+		return s
 	}
 	return string(b)
 }

@@ -19,8 +19,10 @@ const (
 type outcome struct {
 	hook.Outcome
 	flight    *flight
-	exhausted bool // the message has no attempt left
-	withdraws bool // a resend: the scheduled attempt is held back in hand until this is recorded
+	judged    time.Time // in steady time
+	wall      time.Time // the same by the clock
+	exhausted bool      // the message has no attempt left
+	withdraws bool      // a resend: the scheduled attempt is held back in hand until this is recorded
 }
 
 // outbox is what was judged and is not yet recorded. It is guarded by the engine's lock.

@@ -46,39 +46,47 @@ func (e *Engine) request(ctx context.Context, t *target, m *hook.Message, now ti
 			return egress.Request{}, err
 		}
 	}
-	signed, err := t.dialect.Sign(t.signing(now), out)
+	signed, err := t.signAt(now)(out)
 	if err != nil {
 		return egress.Request{}, fmt.Errorf("the message cannot be signed: %w", err)
 	}
-	r := egress.Request{Method: signed.Method, URL: t.url, Query: signed.Query, Header: signed.Header, Body: signed.Body, Allow: t.allow}
-	if r.Header == nil {
-		r.Header = http.Header{}
+	r := egress.Request{
+		Method: signed.Method, URL: t.Endpoint.URL, To: t.to, Query: signed.Query, Header: signed.Header, Body: signed.Body, Allow: t.allow,
 	}
-	own := reservedBy(r.Header)
+	own := t.ownBeside(signed.Header)
 	if t.Endpoint.Dialect == standardName {
-		describe(r.Header, m, unread)
+		r.Fields = make([]egress.Field, 0, 9+len(m.Platform)+len(own))
+		describe(&r, m, unread)
 		switch format {
 		case hook.FormatCloudEvents:
-			cloudEvent(r.Header, m)
+			cloudEvent(&r, m)
 		case hook.FormatOriginal:
 			original(&r, m.Raw)
 		}
 	}
-	t.addOwn(r.Header, own)
+	for _, h := range own {
+		replaceHeader(&r, h.name, h.value)
+	}
 	return r, nil
 }
 
 // seed is secret, the same over all attempts of a message to an endpoint, and different otherwise.
 func (e *Engine) seed(m hook.MessageID, ep hook.EndpointID) (out [32]byte) {
-	var text [16]byte
-	binary.BigEndian.PutUint64(text[:], uint64(m))
-	binary.BigEndian.PutUint64(text[8:], uint64(ep))
-	h := e.seeds.Get().(hash.Hash)
-	defer e.seeds.Put(h)
-	h.Reset()
-	h.Write(text[:])
-	h.Sum(out[:0])
-	return out
+	s := e.seeds.Get().(*seeder)
+	defer e.seeds.Put(s)
+	binary.BigEndian.PutUint64(s.text[:], uint64(m))
+	binary.BigEndian.PutUint64(s.text[8:], uint64(ep))
+	s.mac.Reset()
+	s.mac.Write(s.text[:])
+	s.mac.Sum(s.out[:0])
+	return s.out
+}
+
+// seeder is what making a seed takes.
+type seeder struct {
+	mac  hash.Hash // keyed with SeedKey
+	text [16]byte
+	out  [32]byte
 }
 
 // payload is the business object as it is delivered: decrypted where its platform encrypts. unread says why it is delivered
@@ -146,25 +154,33 @@ func (e *Engine) source(ctx context.Context, id hook.SourceID) (*source, error) 
 //	waypost-platform-<name>      each field of the platform's envelope, its name as headerName writes it
 //	waypost-platform-incomplete  "true" when the envelope is too long for headers and was cut
 //	waypost-unreadable           why the payload is, or may be, delivered as it came in
-func describe(h http.Header, m *hook.Message, unread string) {
-	h["waypost-event-type"] = []string{encodeValue(m.EventType)}
+func describe(r *egress.Request, m *hook.Message, unread string) {
+	add(r, "waypost-event-type", encodeValue(m.EventType))
 	if m.EventID != "" {
-		h["waypost-event-id"] = []string{encodeValue(m.EventID)}
+		add(r, "waypost-event-id", encodeValue(m.EventID))
 	}
 	if m.Source != 0 {
-		h["waypost-source"] = []string{m.Source.String()}
+		add(r, "waypost-source", m.Source.String())
 	}
 	if unread != "" {
-		h["waypost-unreadable"] = []string{encodeValue(unread)}
+		add(r, "waypost-unreadable", encodeValue(unread))
 	}
+	var space [16]string
+	names := space[:0]
+	for name := range m.Platform {
+		names = append(names, name)
+	}
+	slices.Sort(names)
 	room := maxPlatformBytes
-	for _, name := range slices.Sorted(maps.Keys(m.Platform)) {
+	for _, name := range names {
 		field, value := "waypost-platform-"+headerName(name), encodeValue(m.Platform[name])
 		if room -= len(field) + len(value); room < 0 {
-			h["waypost-platform-incomplete"] = []string{"true"}
+			const cut = "waypost-platform-incomplete" // and no field of the platform is called so beside it
+			r.Fields = slices.DeleteFunc(r.Fields, func(f egress.Field) bool { return f.Name == cut })
+			add(r, cut, "true")
 			return
 		}
-		h[field] = append(h[field], value)
+		add(r, field, value)
 	}
 }
 
@@ -172,30 +188,29 @@ func describe(h http.Header, m *hook.Message, unread string) {
 const maxPlatformBytes = 6 << 10
 
 // cloudEvent adds the attributes of CloudEvents 1.0 in the HTTP binary mode; Content-Type is its datacontenttype.
-func cloudEvent(h http.Header, m *hook.Message) {
+func cloudEvent(r *egress.Request, m *hook.Message) {
 	from := "/" + m.App.String()
 	if m.Source != 0 {
 		from += "/" + m.Source.String()
 	}
-	h["ce-specversion"] = []string{"1.0"}
-	h["ce-id"] = []string{m.ID.String()}
-	h["ce-source"] = []string{from}
-	h["ce-type"] = []string{encodeValue(m.EventType)}
-	h["ce-time"] = []string{m.CreatedAt.UTC().Format(time.RFC3339Nano)}
+	add(r, "ce-specversion", "1.0")
+	add(r, "ce-id", m.ID.String())
+	add(r, "ce-source", from)
+	add(r, "ce-type", encodeValue(m.EventType))
+	add(r, "ce-time", m.CreatedAt.UTC().Format(time.RFC3339Nano))
 }
 
 // original lays our headers over the request that the platform sent.
 func original(r *egress.Request, raw *hook.Raw) {
 	ours := r.Header
 	merged := make(http.Header, len(ours)+len(raw.Header))
-	taken := reservedBy(ours)
 	for name, values := range raw.Header {
 		lower := strings.ToLower(name)
 		switch {
 		case stays(lower, raw.Header):
 		case lower == "content-type":
 			merged[name] = values
-		case taken[lower]:
+		case hasHeader(ours, lower):
 			// A platform that signs in the same headers: its own are kept under another name.
 			merged["waypost-original-"+lower] = values
 		default:
@@ -203,7 +218,7 @@ func original(r *egress.Request, raw *hook.Raw) {
 		}
 	}
 	if dialect.Header(merged, "Content-Type") != "" {
-		deleteHeader(ours, "Content-Type")
+		deleteHeader(ours, "Content-Type") // made for this request, as all that is in it
 	}
 	maps.Copy(merged, ours)
 	r.Header = merged

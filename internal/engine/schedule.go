@@ -35,14 +35,56 @@ type flight struct {
 // held.
 func (e *Engine) dispatch(now time.Time) {
 	for f := e.take(now); f != nil; f = e.take(now) {
-		e.running.Go(func() {
-			for next := f; next != nil; {
-				next = e.fly(next)
-			}
-		})
+		e.launch(f)
 	}
 	e.fillSome()
 	e.armTimer(now)
+}
+
+// maxResting is how many goroutines wait for another attempt. A new one begins with a small stack, which grows while it makes
+// its first; what waits costs memory.
+const maxResting = 64
+
+// launch has an attempt made by the goroutine that made one last, or by a new one. The lock is held.
+func (e *Engine) launch(f *flight) {
+	if n := len(e.resting) - 1; n >= 0 {
+		e.resting[n] <- f // there is room for one
+		e.resting = e.resting[:n]
+		return
+	}
+	e.running.Go(func() { e.makeAttempts(f) })
+}
+
+// makeAttempts makes one attempt after the other, as long as there are any.
+func (e *Engine) makeAttempts(f *flight) {
+	inbox := make(chan *flight, 1)
+	for f != nil {
+		next := e.fly(f)
+		if next == nil {
+			next = e.rest(inbox)
+		}
+		f = next
+	}
+}
+
+// rest waits for another attempt to be made. nil means that none is needed here.
+func (e *Engine) rest(inbox chan *flight) *flight {
+	e.mu.Lock()
+	if e.phase != started || len(e.resting) >= maxResting {
+		e.mu.Unlock()
+		return nil
+	}
+	e.resting = append(e.resting, inbox)
+	e.mu.Unlock()
+	return <-inbox
+}
+
+// sendHome ends the goroutines that wait for another attempt. The lock is held.
+func (e *Engine) sendHome() {
+	for _, inbox := range e.resting {
+		close(inbox)
+	}
+	e.resting = nil
 }
 
 // fillSome asks the store for the lanes that want it, some at a time.
@@ -404,6 +446,7 @@ func (e *Engine) armTimer(now time.Time) {
 func (e *Engine) forgetIdle(now time.Time, after time.Duration) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	e.sendHome() // those that are needed come back
 	for id, l := range e.lanes {
 		if l.empty() && l.in == nil && now.Sub(l.used) >= after {
 			delete(e.lanes, id)

@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/waypost/waypost/dialect"
@@ -25,10 +26,11 @@ type target struct {
 	schedule []time.Duration
 	patient  []time.Duration // for received messages, nil = like the others
 	timeout  time.Duration
+	signer   func() func(dialect.Outbound) (dialect.Request, error) // what signs under settings, made at the first call
 	send     func(context.Context, egress.Request) (egress.Response, error)
 
-	url         string
-	shown       string // without a password
+	to          *egress.Destination // nil = it is reached by other means than HTTP
+	shown       string              // without a password
 	allow       []netip.Prefix
 	headers     []header // its own, that may be sent
 	concurrency int
@@ -143,7 +145,7 @@ func (e *Engine) compile(st store.Target, receives bool) *target {
 	ep := &st.Endpoint
 	t := &target{
 		Target: st, settings: dialect.Settings(st.Settings), receives: receives, failingSince: ep.FailingSince,
-		url: ep.URL, concurrency: ep.Concurrency, dialect: e.o.Dialects[ep.Dialect],
+		concurrency: ep.Concurrency, dialect: e.o.Dialects[ep.Dialect],
 	}
 	if ep.Transport == hook.TransportLongConn {
 		t.dialect = e.o.Connected[ep.Dialect]
@@ -158,6 +160,7 @@ func (e *Engine) compile(st store.Target, receives bool) *target {
 		// Whoever runs a server that lacks it needs time to notice: its deliveries keep a schedule.
 		t.dialect = &dialect.Dialect{Policy: e.o.Dialects[standardName].Policy}
 	}
+	t.signer = sync.OnceValue(func() func(dialect.Outbound) (dialect.Request, error) { return t.dialect.SignWith(t.settings) })
 	t.policy = t.dialect.Policy(t.settings)
 	t.schedule, t.timeout = t.policy.Schedule, t.policy.Deadline
 	if ep.Schedule != nil {
@@ -180,7 +183,10 @@ func (e *Engine) compile(st store.Target, receives bool) *target {
 		t.allow = append(t.allow, p)
 	}
 	t.headers = ownHeaders(ep.Headers)
-	t.shown, t.send = withoutPassword(ep.URL), e.sender(&t.Target)
+	t.shown = withoutPassword(ep.URL)
+	if t.send = e.sender(t); t.send == nil {
+		t.to, t.send = egress.Locate(ep.URL), e.o.Egress.Do
+	}
 	return t
 }
 
@@ -208,6 +214,14 @@ func (t *target) signing(now time.Time) dialect.Settings {
 	return s
 }
 
+// signAt returns what signs at a moment. As long as there are earlier secrets, the settings are read anew for each message.
+func (t *target) signAt(now time.Time) func(dialect.Outbound) (dialect.Request, error) {
+	if len(t.Endpoint.OldSecrets) == 0 {
+		return t.signer()
+	}
+	return t.dialect.SignWith(t.signing(now))
+}
+
 // parseAllowed reads a CIDR, or an address, which is the CIDR of itself.
 func parseAllowed(text string) (netip.Prefix, error) {
 	if a, err := netip.ParseAddr(text); err == nil {
@@ -219,13 +233,19 @@ func parseAllowed(text string) (netip.Prefix, error) {
 
 const defaultTimeout = 15 * time.Second
 
-// sender is how the endpoint is reached.
-func (e *Engine) sender(t *store.Target) func(context.Context, egress.Request) (egress.Response, error) {
+// sender is how an endpoint is reached by other means than HTTP; nil = it is not.
+func (e *Engine) sender(t *target) func(context.Context, egress.Request) (egress.Response, error) {
 	scheme, _, _ := strings.Cut(t.Endpoint.URL, ":")
-	if s := e.o.Senders[strings.ToLower(scheme)]; s != nil {
-		return func(ctx context.Context, r egress.Request) (egress.Response, error) { return s(ctx, t, r) }
+	s := e.o.Senders[strings.ToLower(scheme)]
+	if s == nil {
+		return nil
 	}
-	return e.o.Egress.Do
+	return func(ctx context.Context, r egress.Request) (egress.Response, error) {
+		ctx, cancel := context.WithTimeout(ctx, t.timeout)
+		defer cancel()
+		r.Header, r.Fields = r.Headers(), nil
+		return s(ctx, &t.Target, r)
+	}
 }
 
 func withoutPassword(raw string) string {

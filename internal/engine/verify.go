@@ -4,8 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"net/http"
-	"strings"
 
 	"github.com/waypost/waypost/dialect"
 	"github.com/waypost/waypost/internal/egress"
@@ -33,11 +31,12 @@ func (e *Engine) Verify(ctx context.Context, st store.Target) (hook.Verification
 	if err != nil {
 		return hook.Verification{}, hook.Errorf(hook.KindInvalid, "the handshake cannot be made: %v", err)
 	}
-	r := egress.Request{Method: signed.Method, URL: t.url, Query: signed.Query, Header: signed.Header, Body: signed.Body, Allow: t.allow}
-	if r.Header == nil {
-		r.Header = http.Header{}
+	r := egress.Request{
+		Method: signed.Method, URL: t.Endpoint.URL, To: t.to, Query: signed.Query, Header: signed.Header, Body: signed.Body, Allow: t.allow,
 	}
-	t.addOwn(r.Header, reservedBy(r.Header))
+	for _, h := range t.ownBeside(signed.Header) {
+		replaceHeader(&r, h.name, h.value)
+	}
 
 	ctx, cancel := context.WithTimeout(ctx, t.timeout)
 	defer cancel()
@@ -56,13 +55,4 @@ func (e *Engine) Verify(ctx context.Context, st store.Target) (hook.Verification
 		out.State = hook.VerificationPassed
 	}
 	return out, nil
-}
-
-// addOwn adds the endpoint's own headers to a request. taken are those, in lower case, that the dialect has set.
-func (t *target) addOwn(h http.Header, taken map[string]bool) {
-	for _, own := range t.headers {
-		if !taken[strings.ToLower(own.name)] {
-			replaceHeader(h, own.name, own.value)
-		}
-	}
 }

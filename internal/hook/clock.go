@@ -3,6 +3,7 @@ package hook
 import (
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -19,11 +20,18 @@ type Clock struct {
 	told  func(by time.Duration)
 	began time.Time // a reading with the monotonic clock
 
+	view   atomic.Pointer[clockView]
 	mu     sync.Mutex
 	steady time.Time     // Steady, when it began
 	ahead  time.Duration // the system clock is ahead of Steady by it
 	jumps  []ClockJump
 	set    ClockJump // the last time that the clock was set, either way, in this process
+}
+
+// clockView is steady and ahead, for who reads the time without the lock: nearly everybody nearly always.
+type clockView struct {
+	steady time.Time
+	ahead  time.Duration
 }
 
 // ClockJump is a moment at which the clock was set, or found to be later than where it was left.
@@ -56,6 +64,7 @@ func NewClock(shift func() time.Duration, told func(by time.Duration)) *Clock {
 	if shift != nil {
 		c.steady = c.steady.Add(shift())
 	}
+	c.show()
 	return c
 }
 
@@ -71,6 +80,7 @@ func (c *Clock) Resume(last ClockState) {
 	away := wall.Sub(last.Wall)
 	steady := last.Steady.Add(max(away, 0))
 	c.steady, c.ahead = steady.Add(-passed), wall.Sub(steady)
+	c.show()
 	c.jumps = slices.Clone(last.Jumps)
 	if away > awaySoon {
 		for i := range c.jumps { // and nobody knows whether that time has passed
@@ -104,6 +114,7 @@ func (c *Clock) read(see func(wall, steady time.Time)) {
 				c.note(c.set)
 			}
 			c.ahead += by
+			c.show()
 		}
 		see(wall, steady)
 	}()
@@ -122,17 +133,31 @@ func (c *Clock) note(j ClockJump) {
 	}
 }
 
+// show puts what has changed into the view. The lock is held, or nobody knows the Clock yet.
+func (c *Clock) show() { c.view.Store(&clockView{c.steady, c.ahead}) }
+
 // Now is the system's time.
-func (c *Clock) Now() (now time.Time) {
-	c.read(func(wall, _ time.Time) { now = wall })
+func (c *Clock) Now() time.Time {
+	now, _ := c.Read()
 	return now
 }
 
 // Steady never jumps and never goes back. It is the time of the world only as long as nobody sets the clock, so it is
 // compared with steady times alone; Wall translates it for people.
-func (c *Clock) Steady() (now time.Time) {
-	c.read(func(_, steady time.Time) { now = steady })
+func (c *Clock) Steady() time.Time {
+	_, now := c.Read()
 	return now
+}
+
+// Read returns Now and Steady of one moment.
+func (c *Clock) Read() (now, steady time.Time) {
+	v := c.view.Load() // before the time: a view from after a jump would hide it from a time from before
+	now, passed := c.sample()
+	steady = v.steady.Add(passed)
+	if by := now.Sub(steady) - v.ahead; by.Abs() >= clockStep {
+		c.read(func(w, s time.Time) { now, steady = w, s })
+	}
+	return now, steady
 }
 
 // Wall is what the clock shows at a steady time, as it is set now. The zero time stays zero.
@@ -140,9 +165,7 @@ func (c *Clock) Wall(steady time.Time) time.Time {
 	if steady.IsZero() {
 		return steady
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return steady.Add(c.ahead)
+	return steady.Add(c.view.Load().ahead)
 }
 
 // Sure is the earliest time that the clock would show, as it was set at any moment of the last hold. It is Now when nobody

@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -149,6 +151,42 @@ func TestAccept(t *testing.T) {
 		if n := len(st.books.messages(t)); n != 1 {
 			t.Errorf("stored %d", n)
 		}
+	})
+	t.Run("every push has its time and what its request carries", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			type key struct{}
+			const limit = 64 * time.Second
+			st := open(t, func(o *ingest.Options, _ *hook.Route) {
+				o.AcceptTimeout = limit
+				o.Accept = func(ctx context.Context, batch []hook.Accept) ([]hook.Accepted, error) {
+					began := time.Now()
+					if ctx.Err() != nil {
+						t.Errorf("it is over at the beginning: %v", ctx.Err())
+					}
+					if got := ctx.Value(key{}); got != batch[0].Message.EventID {
+						t.Errorf("push %s has the value of %v", batch[0].Message.EventID, got)
+					}
+					<-ctx.Done()
+					if took := time.Since(began); took < limit || took > limit+limit/64 {
+						t.Errorf("it had %v", took)
+					}
+					return nil, ctx.Err()
+				}
+			})
+			var wg sync.WaitGroup
+			for i := range 40 {
+				id := strconv.Itoa(i)
+				wg.Go(func() {
+					if w := st.do(push(letter(id)).WithContext(context.WithValue(context.Background(), key{}, id))); w.Code != 503 {
+						t.Errorf("answered %d", w.Code)
+					}
+				})
+				time.Sleep(300 * time.Millisecond)
+			}
+			wg.Wait()
+			_ = st.door.Close()
+		})
 	})
 	t.Run("the answer waits for the store", func(t *testing.T) {
 		t.Parallel()

@@ -99,13 +99,13 @@ func BenchmarkDoorDurable(b *testing.B) {
 
 // BenchmarkVerify is the part of the door's work that the dialect does.
 func BenchmarkVerify(b *testing.B) {
-	settings := dialect.Set("secret", benchSecret)
+	receive := standard.Dialect.ReceiveWith(dialect.Set("secret", benchSecret))
 	bench(b, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(io.LimitReader(r.Body, 1<<20))
 		if err != nil {
 			b.Fatal(err)
 		}
-		if _, err := standard.Dialect.Receive(settings, dialect.Inbound{Method: r.Method, Header: r.Header, Body: body, Now: time.Now()}); err != nil {
+		if _, err := receive(dialect.Inbound{Method: r.Method, Header: r.Header, Body: body, Now: time.Now()}); err != nil {
 			b.Fatal(fmt.Errorf("verify: %w", err))
 		}
 		w.WriteHeader(http.StatusOK)

@@ -98,14 +98,15 @@ func setDefault[T int | int64 | time.Duration](v *T, def T) {
 
 // Door is the front door. It is an http.Handler for everything under Path, and safe for use by many goroutines.
 type Door struct {
-	opt      Options
-	trusted  []netip.Prefix
-	routes   routes
-	slots    chan struct{} // one for every push that is being verified or stored
-	memory   *memory
-	refusals *refusals
-	accepts  pace // log lines about a store that does not take messages
-	settings pace // log lines about sources that cannot be served
+	opt       Options
+	trusted   []netip.Prefix
+	routes    routes
+	slots     chan struct{} // one for every push that is being verified or stored
+	memory    *memory
+	refusals  *refusals
+	accepting *patience
+	accepts   pace // log lines about a store that does not take messages
+	settings  pace // log lines about sources that cannot be served
 }
 
 // New makes a Door. Close it when no request is under way any more.
@@ -115,10 +116,11 @@ func New(o Options) (*Door, error) {
 	}
 	o.defaults()
 	d := &Door{
-		opt:     o,
-		trusted: unmapAll(o.TrustedProxies),
-		slots:   make(chan struct{}, o.MaxInFlight),
-		memory:  newMemory(&o),
+		opt:       o,
+		trusted:   unmapAll(o.TrustedProxies),
+		slots:     make(chan struct{}, o.MaxInFlight),
+		memory:    newMemory(&o),
+		accepting: &patience{limit: o.AcceptTimeout},
 	}
 	d.refusals = newRefusals(o)
 	return d, nil
@@ -134,6 +136,7 @@ func (d *Door) InFlight() int { return len(d.slots) }
 // Close records the refusals that are still waiting. It may be called twice; refusals of later requests are only counted.
 func (d *Door) Close() error {
 	d.refusals.close()
+	d.accepting.close()
 	return nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -53,7 +54,7 @@ func (v *visit) push() {
 
 // receive has the dialect verify and read the request.
 func (v *visit) receive() (dialect.Received, error) {
-	return v.entry.dialect.Receive(v.entry.settings, dialect.Inbound{
+	return v.entry.receive(dialect.Inbound{
 		Method: v.r.Method, Query: v.r.URL.RawQuery, Header: v.r.Header, Body: v.body.bytes, Now: v.now,
 	})
 }
@@ -88,8 +89,7 @@ func (v *visit) mayProbe() bool {
 // accept stores a verified request and acknowledges it. Nothing but the store can stop it any more.
 func (v *visit) accept(got *dialect.Received) {
 	// A platform that hangs up early must find its message here when it repeats it: what was begun is finished.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(v.r.Context()), v.opt.AcceptTimeout)
-	defer cancel()
+	ctx := v.accepting.context(v.r.Context())
 	work := v.message(got)
 	began := v.opt.Now()
 	done, err := v.opt.Accept(ctx, []hook.Accept{work})
@@ -113,6 +113,52 @@ func (v *visit) accept(got *dialect.Received) {
 	}
 	v.reply(result, v.words(dialect.Outcome{Result: told, Received: got}))
 }
+
+// patience makes the contexts of pushes that are being stored. Those that come at about the same time share one, for a timer and
+// a context for each would cost about as much as the check of its signature: so some have a little longer than others.
+type patience struct {
+	limit time.Duration
+
+	mu     sync.Mutex
+	shared context.Context
+	until  time.Time // the last moment at which it is handed out
+	end    context.CancelFunc
+}
+
+// sharedFor is the part of the limit, one in so many, that a push may have longer than it.
+const sharedFor = 64
+
+// context returns a context with the values of another that ends after the limit.
+func (p *patience) context(values context.Context) context.Context {
+	now := time.Now()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.shared == nil || now.After(p.until) {
+		more := p.limit / sharedFor
+		p.until = now.Add(more)
+		p.shared, p.end = context.WithDeadline(context.Background(), p.until.Add(p.limit)) // the one before ends by its time
+	}
+	return patient{p.shared, values}
+}
+
+// close ends the last context. No push is being stored any more.
+func (p *patience) close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.end != nil {
+		p.end()
+	}
+	p.shared, p.end = nil, nil
+}
+
+// patient has the end of one context and the values of another.
+type patient struct {
+	context.Context
+	values context.Context
+}
+
+// Value is for context.Context.
+func (p patient) Value(key any) any { return p.values.Value(key) }
 
 func (v *visit) notStored(err error) {
 	v.noted(err)
@@ -158,13 +204,16 @@ func (v *visit) message(got *dialect.Received) hook.Accept {
 		m.Payload = dialect.WrapRaw(v.body.bytes)
 		m.Unreadable = orElse(m.Unreadable, "it has no payload")
 	}
-	account := orElse(got.Account, source.ID.String())
+	scope := v.entry.scope
+	if got.Account != "" {
+		scope = v.entry.scopeOf(got.Account)
+	}
 	keep := v.entry.policy.DedupFor
 	if keep <= 0 {
 		keep = dedupFor
 	}
 	return hook.Accept{Message: m, Dedup: hook.Dedup{
-		Scope: key(v.entry.dialect.Name + "/" + account),
+		Scope: scope,
 		Key:   key(got.DedupKey),
 		Keep:  keep,
 		Twin:  key(got.Twin), TwinKeep: got.TwinKeep, TwinMark: got.TwinMark,

@@ -25,7 +25,9 @@ type entry struct {
 	route    hook.Route
 	dialect  *dialect.Dialect
 	settings dialect.Settings
+	receive  func(dialect.Inbound) (dialect.Received, error) // under settings
 	policy   dialect.Policy
+	scope    string         // of dedup keys of messages that are of no account
 	signs    []string       // header names that carry a signature, canonical
 	allow    []netip.Prefix // who may push; nil = anybody
 	expires  time.Time
@@ -108,6 +110,8 @@ func (d *Door) newEntry(r hook.Route) (*entry, error) {
 		return nil, fmt.Errorf("source %s: this build cannot receive the dialect %q", r.Source.ID, r.Source.Dialect)
 	}
 	e := &entry{route: r, dialect: p, settings: dialect.Settings(r.Settings)}
+	e.receive = p.ReceiveWith(e.settings)
+	e.scope = e.scopeOf(r.Source.ID.String())
 	if p.Policy != nil {
 		e.policy = p.Policy(e.settings)
 	}
@@ -124,6 +128,9 @@ func (d *Door) newEntry(r hook.Route) (*entry, error) {
 	}
 	return e, nil
 }
+
+// scopeOf is where messages of an account are told from others by their dedup keys.
+func (e *entry) scopeOf(account string) string { return key(e.dialect.Name + "/" + account) }
 
 // signed says whether a request carries a signature at all.
 func (e *entry) signed(h http.Header) bool {
