@@ -57,7 +57,7 @@ type Options struct {
 	Workers     int // requests in flight that are shared evenly between endpoints; 0 = 256
 	MaxInFlight int // requests in flight at most, three quarters of them of one application; beyond Workers every endpoint has one; 0 = 2048
 	Concurrency int // requests in flight to one endpoint that sets none of its own; 0 = 16
-	Window      int // due deliveries of one endpoint kept in memory; 0 = 256
+	Window      int // due deliveries of one endpoint kept in memory; 0 = 1,024
 	Hand        int // deliveries kept in memory over all endpoints, above which each keeps 16 and above twice that one; 0 = 65,536
 	CacheBytes  int // messages kept from their acceptance to their first attempt; 0 = 32 MiB
 	FlightBytes int // messages over 64 KiB that are read for an attempt and under way; 0 = 128 MiB
@@ -114,7 +114,7 @@ func (o Options) withDefaults() Options {
 	orInt(&o.Workers, 256)
 	orInt(&o.MaxInFlight, 2048)
 	orInt(&o.Concurrency, 16)
-	orInt(&o.Window, 256)
+	orInt(&o.Window, 1024)
 	orInt(&o.Hand, 64<<10)
 	orInt(&o.CacheBytes, 32<<20)
 	orInt(&o.FlightBytes, 128<<20)
