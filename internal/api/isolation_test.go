@@ -245,6 +245,9 @@ func TestWhoMayCallWhat(t *testing.T) {
 	s.verdict = hook.Verification{State: hook.VerificationPassed}
 	other := s.world("other")
 	for i, op := range operations(t, s) {
+		if testing.Short() && i%4 != 0 {
+			continue // they all go the same way; the long run calls each of them
+		}
 		name := op.method + " " + op.path
 		t.Run(name, func(t *testing.T) {
 			s := s.in(t)

@@ -94,7 +94,7 @@ func TestTheClockIsSetUnderLoad(t *testing.T) {
 			s.await(func() bool { return s.ledger.Count() >= want })
 			stop()
 			load.Wait()
-			v := s.settle(20 * time.Second)
+			v := s.settle(30 * time.Second)
 			t.Log(v)
 			if !v.OK() {
 				t.Error(v)
@@ -176,7 +176,7 @@ func TestARetryInAMomentDoesNotWaitForTheClock(t *testing.T) {
 			}
 			s.publish("fresh", "soon", "soon")
 			open.Store(true)
-			if v := s.settle(10 * time.Second); !v.OK() || v.Delivered != 2 {
+			if v := s.settle(30 * time.Second); !v.OK() || v.Delivered != 2 {
 				t.Error(v)
 			}
 		})

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -27,12 +28,11 @@ type hit struct {
 func receiver(t *testing.T, answer func(n int, w http.ResponseWriter)) (url string, hits chan hit) {
 	t.Helper()
 	hits = make(chan hit, 1000)
-	n := 0
+	var n atomic.Int64
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		hits <- hit{r.Header.Clone(), r.Method, r.URL.RawQuery, body}
-		n++
-		answer(n, w)
+		answer(int(n.Add(1)), w)
 	}))
 	t.Cleanup(srv.Close)
 	return srv.URL, hits
@@ -45,7 +45,7 @@ func await(t *testing.T, hits chan hit) hit {
 	select {
 	case h := <-hits:
 		return h
-	case <-time.After(10 * time.Second):
+	case <-time.After(30 * time.Second):
 		t.Fatal("nothing was delivered")
 		return hit{}
 	}
@@ -262,7 +262,7 @@ func TestAMessageThatCannotBeSentFailsAtOnce(t *testing.T) {
 			NextAttempt *time.Time
 		}
 	}
-	for end := time.Now().Add(5 * time.Second); len(attempts.Data) == 0 && time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(30 * time.Second); len(attempts.Data) == 0 && time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		a.get(t, "/api/v1/app/shop/attempt/msg/"+message.ID, &attempts)
 	}
 	if len(attempts.Data) != 1 || attempts.Data[0].NextAttempt != nil || !strings.Contains(attempts.Data[0].Reason, "messagePlatform") {

@@ -53,7 +53,7 @@ func TestPowerCutsLoseNothing(t *testing.T) {
 				defer s.abandon()
 				s.cuts(rand.New(rand.NewPCG(seed, 2)), perRun-1)
 				s.lastCut()
-				v := s.settle(20 * time.Second)
+				v := s.settle(30 * time.Second)
 				if !v.OK() {
 					t.Error(v)
 				}
@@ -97,7 +97,7 @@ func TestTheSuiteFindsWhatIsBroken(t *testing.T) {
 			var v proof.Verdict
 			patience := 2 * time.Second
 			if m.sound {
-				patience = 20 * time.Second
+				patience = 30 * time.Second
 			}
 			for seed := uint64(1); seed < 6 && len(v.Lost) == 0; seed++ {
 				s := newStation(t, seed, m.faults)

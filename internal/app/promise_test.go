@@ -71,7 +71,7 @@ func TestAStoreThatTakesNothingIsAnswered5xx(t *testing.T) {
 	s.disk.SetFree(-1)
 	time.Sleep(150 * time.Millisecond)
 	want("again", fine)
-	if v := s.settle(5 * time.Second); !v.OK() {
+	if v := s.settle(30 * time.Second); !v.OK() {
 		t.Error(v)
 	}
 	s.disk.Cut()
@@ -110,7 +110,7 @@ func TestWhatIsPostedIsWhatIsSignedAndSent(t *testing.T) {
 			s.ledger.Acknowledged(key)
 		}
 	}
-	if v := s.settle(5 * time.Second); !v.OK() || v.Delivered != 2 {
+	if v := s.settle(30 * time.Second); !v.OK() || v.Delivered != 2 {
 		t.Error(v)
 	}
 }
@@ -155,7 +155,7 @@ func TestAManualResendThatFailsDoesNotEndTheSchedule(t *testing.T) {
 	if d := s.deliveries("resent"); d[0].State != "pending" || d[0].Attempts != 1 {
 		t.Errorf("after the resend: %+v", d)
 	}
-	if v := s.settle(5 * time.Second); !v.OK() || v.Delivered != 1 {
+	if v := s.settle(30 * time.Second); !v.OK() || v.Delivered != 1 {
 		t.Error(v)
 	}
 }
@@ -350,7 +350,7 @@ func TestOneOfManyAtOnceIsAccepted(t *testing.T) {
 	if accepted.Load() != 1 || conflicts.Load() != 99 {
 		t.Errorf("%d accepted, %d conflicts", accepted.Load(), conflicts.Load())
 	}
-	if v := s.settle(5 * time.Second); !v.OK() {
+	if v := s.settle(30 * time.Second); !v.OK() {
 		t.Error(v)
 	}
 }
@@ -398,7 +398,7 @@ func TestOneRequestManyTimesAtOnceIsOneMessage(t *testing.T) {
 		p := &proof.Producers{Ledger: s.ledger, Client: s.client}
 		p.Post(t.Context(), &w, "after-"+w.Name, false)
 	}
-	if v := s.settle(10 * time.Second); !v.OK() || v.Delivered != 2*len(ways) {
+	if v := s.settle(30 * time.Second); !v.OK() || v.Delivered != 2*len(ways) {
 		t.Error(v)
 	}
 	var stored struct{ Data []struct{ ID string } }

@@ -130,23 +130,20 @@ type pageRun struct {
 func newPageRun(t *testing.T, page string) *pageRun {
 	t.Helper()
 	var there, back []string
-	var held []net.Listener
+	var all []net.Listener
 	at := func(port string) string {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		held = append(held, l)
+		l := held(t)
+		all = append(all, l)
 		there, back = append(there, "127.0.0.1:"+port, l.Addr().String()), append(back, l.Addr().String(), "127.0.0.1:"+port)
 		return l.Addr().String()
 	}
 	public, admin := at("8070"), at("8071")
 	at("9000")
-	for _, l := range held {
+	for _, l := range all {
 		_ = l.Close()
 	}
-	var caches struct{ GOCACHE, GOMODCACHE, GOTOOLCHAIN string }
-	out, err := exec.CommandContext(t.Context(), "go", "env", "-json", "GOCACHE", "GOMODCACHE", "GOTOOLCHAIN").Output()
+	var caches struct{ GOCACHE, GOMODCACHE, GOTOOLCHAIN, CGO_ENABLED string }
+	out, err := exec.CommandContext(t.Context(), "go", "env", "-json", "GOCACHE", "GOMODCACHE", "GOTOOLCHAIN", "CGO_ENABLED").Output()
 	if err == nil {
 		err = json.Unmarshal(out, &caches)
 	}
@@ -156,13 +153,13 @@ func newPageRun(t *testing.T, page string) *pageRun {
 	page = strings.NewReplacer(there...).Replace(page)
 	return &pageRun{page: page, steps: steps(t, page), ports: strings.NewReplacer(back...), env: []string{
 		"HOME=" + t.TempDir(), "PATH=" + os.Getenv("PATH"), "LC_ALL=C", "GOCACHE=" + caches.GOCACHE, "GOMODCACHE=" + caches.GOMODCACHE,
-		"GOTOOLCHAIN=" + caches.GOTOOLCHAIN, "GOFLAGS=-buildvcs=false", "GOTELEMETRY=off", "GOPROXY=off",
+		"GOTOOLCHAIN=" + caches.GOTOOLCHAIN, "CGO_ENABLED=" + caches.CGO_ENABLED, "GOFLAGS=-buildvcs=false", "GOTELEMETRY=off", "GOPROXY=off",
 		"WAYPOST_LISTEN=" + public, "WAYPOST_ADMIN=" + admin, "WAYPOST_SERVER=http://" + admin,
 	}}
 }
 
-// pageTimeout ends loops that wait for what never comes.
-const pageTimeout = 3 * time.Minute
+// pageTimeout ends loops that wait for what never comes. It has room for a machine that builds everything anew beside it.
+const pageTimeout = 8 * time.Minute
 
 // run runs all blocks in one shell, from the top of the source tree, and returns what each printed and the code it ended with.
 func (r *pageRun) run(t *testing.T) (printed []string, codes []int) {

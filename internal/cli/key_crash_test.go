@@ -47,7 +47,7 @@ func TestKillAmidARotationOfTheMainKey(t *testing.T) {
 		} else {
 			r.start(point)
 			r.rotate(t)
-			if !r.fallen(20 * time.Second) {
+			if !r.fallen(patience) {
 				t.Errorf("the point %s was not passed", point)
 			}
 		}
@@ -67,7 +67,7 @@ func TestKillAmidARotationOfTheMainKey(t *testing.T) {
 	}
 	r.start("")
 	stop()
-	v := r.settle(20 * time.Second)
+	v := r.settle()
 	t.Logf("%d kills (%v), %d acknowledged, %d lost, %d attempts made again", v.Crashes, passed, v.Acknowledged, len(v.Lost), v.Repeats)
 	if !v.OK() {
 		t.Errorf("%v\n%s", v, r.process.Tail())
@@ -97,7 +97,7 @@ func (r *rig) rotate(t *testing.T) {
 func (r *rig) awaitKey(t *testing.T) {
 	t.Helper()
 	var k keyState
-	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
 		if err := newClient("http://"+r.admin, r.token).call(t.Context(), http.MethodGet, "/main-key", nil, &k); err != nil {
 			t.Fatalf("%v\n%s", err, r.process.Tail())
 		}

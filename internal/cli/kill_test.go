@@ -44,7 +44,7 @@ func TestKillInTheMiddleLosesNothing(t *testing.T) {
 		restarts = append(restarts, r.restart(fault))
 		if point == "random" {
 			r.acknowledged(rng.IntN(40))
-		} else if !r.fallen(5 * time.Second) {
+		} else if !r.fallen(patience) {
 			t.Errorf("the point %s was not passed %d times", point, n)
 		}
 		points[point]++
@@ -52,7 +52,7 @@ func TestKillInTheMiddleLosesNothing(t *testing.T) {
 	r.kill()
 	r.start("sweep:20ms")
 	stop()
-	v := r.settle(20 * time.Second)
+	v := r.settle()
 	slices.Sort(restarts)
 	t.Logf("%d kills (%v), %d acknowledged, %d lost, %d attempts made again; serving again after %v (median), %v (worst)",
 		v.Crashes, points, v.Acknowledged, len(v.Lost), v.Repeats, restarts[len(restarts)/2].Round(time.Millisecond), restarts[len(restarts)-1].Round(time.Millisecond))
@@ -75,7 +75,7 @@ func TestKillDuringAMigration(t *testing.T) {
 	r := newRig(t)
 	for range 2 { // what a killed migration left is built on by another that is killed
 		r.launch("migration:1")
-		if !r.fallen(20 * time.Second) {
+		if !r.fallen(patience) {
 			t.Fatalf("the point was never reached:\n%s", r.process.Tail())
 		}
 	}
@@ -84,7 +84,7 @@ func TestKillDuringAMigration(t *testing.T) {
 	stop := r.load("k", 5*time.Millisecond)
 	r.acknowledged(50)
 	stop()
-	if v := r.settle(10 * time.Second); !v.OK() {
+	if v := r.settle(); !v.OK() {
 		t.Error(v)
 	}
 }
@@ -112,7 +112,7 @@ func TestSIGTERMUnderLoadDrains(t *testing.T) {
 		r.start("")
 	}
 	stop()
-	v := r.settle(20 * time.Second)
+	v := r.settle()
 	t.Logf("%d stops by SIGTERM, %d acknowledged, %d lost, %d sent twice", rounds, v.Acknowledged, len(v.Lost), len(v.Again)+v.Repeats)
 	if !v.OK() || v.Repeats > 0 {
 		t.Errorf("%v\n%s", v, r.process.Tail())
@@ -140,7 +140,7 @@ func TestSIGTERMDuringTheStartIsAStop(t *testing.T) {
 	}
 	r.start("")
 	stop()
-	if v := r.settle(20 * time.Second); !v.OK() || v.Repeats > 0 {
+	if v := r.settle(); !v.OK() || v.Repeats > 0 {
 		t.Errorf("%v\n%s", v, r.process.Tail())
 	}
 }
@@ -159,7 +159,7 @@ func TestKillDuringRetriesLosesNone(t *testing.T) {
 	r.kill()
 	r.mood.Down.Store(false)
 	r.start("")
-	v := r.settle(10 * time.Second)
+	v := r.settle()
 	if !v.OK() || v.Acknowledged < 100 {
 		t.Errorf("%v\n%s", v, r.process.Tail())
 	}
@@ -174,7 +174,7 @@ func TestASecondProcessOnOneFolderIsRefused(t *testing.T) {
 	other := newRig(t)
 	other.dir = r.dir
 	other.launch("")
-	if code := other.exit(time.Minute); code != 1 {
+	if code := other.exit(); code != 1 {
 		t.Errorf("exit code %d", code)
 	}
 	said := other.process.Tail()
@@ -183,7 +183,7 @@ func TestASecondProcessOnOneFolderIsRefused(t *testing.T) {
 			t.Errorf("it does not say %q:\n%s", want, said)
 		}
 	}
-	if err := r.process.Stop(20 * time.Second); err != nil {
+	if err := r.process.Stop(patience); err != nil {
 		t.Errorf("the first one: %v", err)
 	}
 }
@@ -195,12 +195,12 @@ func TestAnErrorOfTheDiskEndsTheProcess(t *testing.T) {
 	r := newRig(t)
 	r.start("")
 	r.furnish()
-	if err := r.process.Stop(20 * time.Second); err != nil {
+	if err := r.process.Stop(patience); err != nil {
 		t.Fatal(err)
 	}
 	r.start("sync-error:60")
 	stop := r.load("k", 2*time.Millisecond)
-	code := r.exit(time.Minute)
+	code := r.exit()
 	r.ledger.Crashed(r.born, time.Now())
 	said := r.process.Tail()
 	if code != 1 {
@@ -213,7 +213,7 @@ func TestAnErrorOfTheDiskEndsTheProcess(t *testing.T) {
 	}
 	r.start("")
 	stop()
-	if v := r.settle(10 * time.Second); !v.OK() || v.Acknowledged == 0 {
+	if v := r.settle(); !v.OK() || v.Acknowledged == 0 {
 		t.Errorf("%v\n%s", v, r.process.Tail())
 	}
 }
@@ -225,14 +225,14 @@ func TestAFullDiskIsNoEnd(t *testing.T) {
 	r := newRig(t)
 	r.start("")
 	r.furnish()
-	if err := r.process.Stop(20 * time.Second); err != nil {
+	if err := r.process.Stop(patience); err != nil {
 		t.Fatal(err)
 	}
 	r.start("full:40")
 	stop := r.load("k", 2*time.Millisecond)
 	way := r.around.API("probe", "to.standard", "to-standard")
 	refused := false
-	for end := time.Now().Add(20 * time.Second); !refused && time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(patience); !refused && time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		payload := []byte(`{"key":"probe"}`)
 		r.ledger.Sent("probe", "probe", "to-standard", payload)
 		req, err := way.Request(t.Context(), "probe", payload)
@@ -260,7 +260,7 @@ func TestAFullDiskIsNoEnd(t *testing.T) {
 	r.kill()
 	r.start("")
 	stop()
-	if v := r.settle(10 * time.Second); !v.OK() || v.Acknowledged == 0 {
+	if v := r.settle(); !v.OK() || v.Acknowledged == 0 {
 		t.Errorf("%v\n%s", v, r.process.Tail())
 	}
 }

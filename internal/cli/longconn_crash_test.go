@@ -194,7 +194,7 @@ func TestLongConnectionsLoseNothing(t *testing.T) {
 	}
 	stop()
 	load.Wait()
-	v := service.settle(60 * time.Second)
+	v := service.settle()
 	t.Logf("%d faults (%v), %d acknowledged, %d lost, %d attempts made again", faults, done, v.Acknowledged, len(v.Lost), v.Repeats)
 	if !v.OK() {
 		t.Errorf("%v\nplatform: %s\nservice: %s", v, platform.process.Tail(), service.process.Tail())
@@ -221,7 +221,7 @@ func connectRigs(t *testing.T, platform, service *rig, server string) proof.Way 
 	for name, values := range ours {
 		source[name] = values
 	}
-	schedule := slices.Repeat([]float64{0.05, 0.2, 0.5, 1}, 10)
+	schedule := slices.Repeat([]float64{0.05, 0.2, 0.5, 1}, 25)
 	for _, step := range []struct {
 		rig  *rig
 		path string

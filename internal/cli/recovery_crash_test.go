@@ -22,9 +22,10 @@ import (
 // TestARestartWithABacklogServesAtOnce kills a server that has much stored and much pending, and measures how long the
 // next start takes until it accepts, and until it delivers. The figures count from the start of the process.
 // WAYPOST_LONG=1 stores 1,000,000 messages, 100,000 of them pending, and holds the promise of 500 ms and 5 s; the short
-// run logs the same figures of 50,000 and 5,000 with bounds that only a fault would reach.
+// run logs the same figures of 50,000 and 5,000, and wants only that both happen: what they are there tells more of the
+// machine's other work than of this.
 func TestARestartWithABacklogServesAtOnce(t *testing.T) {
-	stored, pending, accept, deliver := 50_000, 5_000, 5*time.Second, 15*time.Second
+	stored, pending, accept, deliver := 50_000, 5_000, patience, patience
 	switch {
 	case long():
 		stored, pending, accept, deliver = 1_000_000, 100_000, 500*time.Millisecond, 5*time.Second
@@ -50,7 +51,7 @@ func TestARestartWithABacklogServesAtOnce(t *testing.T) {
 	if err := newClient("http://"+r.admin, r.token).call(t.Context(), http.MethodGet, "/app/shop", nil, &shop); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.process.Stop(30 * time.Second); err != nil {
+	if err := r.process.Stop(patience); err != nil {
 		t.Fatal(err)
 	}
 	filled := time.Now()
@@ -70,7 +71,7 @@ func TestARestartWithABacklogServesAtOnce(t *testing.T) {
 	p := &proof.Producers{Ledger: r.ledger, Client: r.client}
 	p.Post(t.Context(), &way, fmt.Sprint("first-", n), false)
 	accepting := time.Since(began)
-	for first.Load() == 0 && time.Since(began) < time.Minute {
+	for first.Load() == 0 && time.Since(began) < patience {
 		time.Sleep(time.Millisecond)
 	}
 	delivering := time.Unix(0, first.Load()).Sub(began)
@@ -84,7 +85,7 @@ func TestARestartWithABacklogServesAtOnce(t *testing.T) {
 	if accepting > accept || first.Load() == 0 || delivering > deliver {
 		t.Errorf("at most %v and %v are promised here\n%s", accept, deliver, r.process.Tail())
 	}
-	if v := r.settle(30 * time.Second); !v.OK() {
+	if v := r.settle(); !v.OK() {
 		t.Error(v)
 	}
 }

@@ -387,6 +387,14 @@ func (w *world) source(name string, settings hook.Settings) hook.Source {
 	return s
 }
 
+// sized is a number of rounds: n, and few under -short, in which every path is taken that n takes.
+func sized(n, few int) int {
+	if testing.Short() {
+		return few
+	}
+	return n
+}
+
 // settled waits until all that can happen now has happened. synctest.Wait alone is not enough: a reader of the database that
 // meets the writer at a bad moment sleeps for some microseconds, on the clock of the bubble.
 func settled() {

@@ -122,7 +122,8 @@ func TestEndpointsThatWorkAreAsFastBesideThoseThatDoNot(t *testing.T) {
 }
 
 func TestAThousandEndpointsGetEverythingWhateverSomeDo(t *testing.T) {
-	const good, bad, messages = 900, 100, 3
+	const messages = 3
+	good, bad := sized(900, 180), sized(100, 20)
 	in(t, nil, func(w *world) {
 		c := crowdOf(w, good, repeated(bad, hang)...)
 		most := make(chan int, 1)
@@ -149,7 +150,7 @@ func TestAThousandEndpointsGetEverythingWhateverSomeDo(t *testing.T) {
 		}
 		w.answer(status(200))
 		time.Sleep(24 * time.Hour)
-		if n := w.counts(); n.Delivered != (good+bad)*messages || n.Pending != 0 {
+		if n := w.counts(); n.Delivered != int64((good+bad)*messages) || n.Pending != 0 {
 			t.Errorf("%+v", n)
 		}
 	})

@@ -16,8 +16,8 @@ func TestLargeMessagesInFlightAreBounded(t *testing.T) {
 	const (
 		size   = 256 << 10
 		budget = 8 << 20
-		hung   = 60
 	)
+	hung := sized(60, 40)
 	in(t, func(o *Options) { o.CacheBytes, o.FlightBytes = 1, budget }, func(w *world) {
 		var hanging gauge
 		w.answer(func(rw http.ResponseWriter, r *http.Request) {
@@ -49,7 +49,7 @@ func TestLargeMessagesInFlightAreBounded(t *testing.T) {
 		}
 		w.answer(status(200))
 		time.Sleep(24 * time.Hour)
-		if n := w.counts(); n.Pending != 0 || n.Delivered != 22*(hung+1)-hung {
+		if n := w.counts(); n.Pending != 0 || n.Delivered != int64(22*(hung+1)-hung) {
 			t.Errorf("%+v", n)
 		}
 		if s := w.e.Stats(); s.FlightBytes != 0 || s.InFlight != 0 || s.InHand != 0 {
@@ -127,7 +127,8 @@ func TestFewSourcesAreKept(t *testing.T) {
 // TestManyEndpointsWithABacklogKeepLittleOfItInMemory has every endpoint hang with more due than fits. Whoever works among them has
 // everything all the same.
 func TestManyEndpointsWithABacklogKeepLittleOfItInMemory(t *testing.T) {
-	const endpoints, messages, hand = 60, 60, 200
+	const endpoints, hand = 60, 200
+	messages := sized(60, 20)
 	in(t, func(o *Options) { o.Hand, o.Concurrency = hand, 2 }, func(w *world) {
 		w.answer(func(rw http.ResponseWriter, r *http.Request) {
 			if r.Host == "works.example" {
@@ -163,7 +164,7 @@ func TestManyEndpointsWithABacklogKeepLittleOfItInMemory(t *testing.T) {
 		}
 		w.answer(status(200))
 		time.Sleep(48 * time.Hour)
-		if n := w.counts(); n.Pending != 0 || n.Delivered != (endpoints+1)*messages {
+		if n := w.counts(); n.Pending != 0 || n.Delivered != int64((endpoints+1)*messages) {
 			t.Errorf("%+v", n)
 		}
 	})

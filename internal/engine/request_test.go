@@ -411,7 +411,7 @@ func TestContentThatIsGoneIsNotSent(t *testing.T) {
 func TestOldMessagesAreSweptInSteps(t *testing.T) {
 	in(t, func(o *Options) { o.SweepEvery, o.KeepMessages = time.Hour, 24*time.Hour }, func(w *world) {
 		ep := w.endpoint("a", nil)
-		for range 3 {
+		for range sized(3, 2) {
 			w.publish(sweepLimit, nil)
 		}
 		pending := w.endpoint("b", func(e *hook.Endpoint) { e.Paused = true })

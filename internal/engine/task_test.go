@@ -223,7 +223,7 @@ func TestAReplaySendsWhatAnEndpointNeverGotOnItsSchedule(t *testing.T) {
 
 func TestABroadcastReachesEveryApplicationOnce(t *testing.T) {
 	in(t, nil, func(w *world) {
-		const apps = 450
+		apps := sized(450, maxTaskStep+10) // more than one step
 		for i := range apps {
 			w.app = w.newApp(nil)
 			w.endpoint(fmt.Sprint("e", i), nil)
@@ -238,7 +238,7 @@ func TestABroadcastReachesEveryApplicationOnce(t *testing.T) {
 			settled()
 		}
 		time.Sleep(time.Minute)
-		if task := w.task(id); task.State != hook.TaskFinished || task.Done != apps+1 {
+		if task := w.task(id); task.State != hook.TaskFinished || task.Done != int64(apps+1) {
 			t.Errorf("%+v", task)
 		}
 		hosts := map[string]int{}

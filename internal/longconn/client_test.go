@@ -704,7 +704,7 @@ func TestTheNameInTheCertificateIsVerified(t *testing.T) {
 func TestProduceIsAnsweredWithWhatThePlatformSaid(t *testing.T) {
 	t.Parallel()
 	p, s := newPlatform(t), newShelf()
-	d := dialOut(t, p, s, func(o *longconn.DialerOptions) { o.Timing.Answer = 300 * time.Millisecond })
+	d := dialOut(t, p, s, func(o *longconn.DialerOptions) { o.Timing.Answer = 2 * time.Second })
 	c := p.next()
 	until(t, "it is open", func() bool { return d.Connection().Open == 1 })
 	answer := func(with func(f alipay.Frame) *alipay.Frame) {

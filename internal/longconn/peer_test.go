@@ -2,8 +2,10 @@ package longconn_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"go/parser"
 	"go/token"
+	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
@@ -75,15 +77,18 @@ func readPeerVectors(t testing.TB) (v peerVectors) {
 	return v
 }
 
-// freeAddress is one that nobody listens at.
+// freeAddress is an address that nobody listens on, for a process that binds it later and again after each kill. Its port
+// lies below those that systems give to outgoing connections, of which one could have it by then.
 func freeAddress(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 100 {
+		if l, err := net.Listen("tcp", fmt.Sprint("127.0.0.1:", 20_000+rand.IntN(12_000))); err == nil {
+			_ = l.Close()
+			return l.Addr().String()
+		}
 	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
+	t.Fatal("no port is free")
+	return ""
 }
 
 // eventually waits for a condition, for longer than a busy machine can need.

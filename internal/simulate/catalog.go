@@ -75,6 +75,10 @@ var (
 		"Store the message, answer, and do the work afterwards from the store.",
 		"先落库、立即应答，再从库中异步处理。",
 	}
+	exactly = words{
+		"Answer exactly what the platform's page asks for: no quotes, no JSON around it, no line end.",
+		"严格按平台文档的内容应答：不加引号、不包 JSON、不带换行。",
+	}
 	dedup = words{
 		"Remember the id of each message in the same transaction as its effect; answer a known one with the acknowledgement and do nothing else.",
 		"在同一事务中记录消息编号与业务结果；收到已处理过的消息时直接按成功应答，不再处理。",
@@ -98,11 +102,9 @@ var catalogue = map[string]word{
 		words{"could not be reached: %s", "无法连接：%s"},
 		words{"Check that the service runs, listens at this address, and does not close connections before it answers.", "检查服务是否运行、是否监听该地址，以及是否在应答前关闭连接。"}},
 	"wrong_words": {LevelError,
-		words{"%s: the platform does not take that for an acknowledgement", "%s：平台不把这视为确认"},
-		words{"Answer exactly what the platform's page asks for: no quotes, no JSON around it, no line end.", "严格按平台文档的内容应答：不加引号、不包 JSON、不带换行。"}},
+		words{"%s: the platform does not take that for an acknowledgement", "%s：平台不把这视为确认"}, exactly},
 	"loose_words": {LevelWarning,
-		words{"answered %q: taken for the word, which the platform's documents print without line end, blanks or capitals", "应答 %q：可视为确认，但平台文档中的写法不带换行、空格或大写字母"},
-		words{"Answer exactly what the platform's page asks for: no quotes, no JSON around it, no line end.", "严格按平台文档的内容应答：不加引号、不包 JSON、不带换行。"}},
+		words{"answered %q: taken for the word, which the platform's documents print without line end, blanks or capitals", "应答 %q：可视为确认，但平台文档中的写法不带换行、空格或大写字母"}, exactly},
 	"redirect": {LevelError,
 		words{"%s: platforms do not follow redirects", "%s：平台不会跟随重定向"},
 		words{"Enter the final URL (https, with or without the slash at its end), or answer at this one.", "填写最终地址（注意 https 与末尾斜杠），或在当前地址直接应答。"}},
