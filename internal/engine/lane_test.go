@@ -399,7 +399,7 @@ func TestAFloodOfMessagesIsNotKeptInMemory(t *testing.T) {
 		for range 20 {
 			w.publish(100, func(m *hook.Message) { m.Payload = fmt.Appendf(nil, `{"text": %q}`, make([]byte, 1000)) })
 		}
-		if s := w.e.Stats(); s.CachedBytes > 100<<10 || s.InHand > 10*(256+16) {
+		if s := w.e.Stats(); s.CachedBytes > 100<<10 || s.InHand > 10*(1024+16) {
 			t.Errorf("%+v", s)
 		}
 	})
