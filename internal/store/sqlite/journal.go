@@ -143,8 +143,11 @@ func (j *journal) wipe() error {
 	if j.grown == 0 || j.off > 0 {
 		return nil
 	}
+	if err := j.file.Truncate(0); err != nil {
+		return err
+	}
 	j.grown = 0
-	return j.file.Truncate(0)
+	return j.file.Sync()
 }
 
 // contents reads the records of an epoch, from the first to the last that is whole.

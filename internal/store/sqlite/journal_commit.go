@@ -12,15 +12,21 @@ func (w *writer) open() bool { return w.journal.n > 0 }
 
 // keep makes a group durable, whose changes are made: in the journal when it can, otherwise by a commit.
 func (w *writer) keep(t *tx, group []*request) error {
-	if content, ok := w.record(group); ok {
+	content, ok := w.record(group)
+	if ok && len(content) == contentStart && w.open() { // repeats and refusals only: what they answer is durable
+		return nil
+	}
+	if ok && len(content) > contentStart {
 		err := w.journal.write(content)
 		if err == nil {
+			w.unwritten.shed()
 			w.leaveOpen()
 			return nil
 		}
 		if !isNoSpace(err) || errors.As(err, new(*syncError)) {
 			return w.db.breakWith(err)
 		}
+		w.journal.named = w.journal.named && w.open() // should the record be whole all the same, the commit makes it void
 	}
 	return w.commit(t)
 }
@@ -38,9 +44,6 @@ func (w *writer) record(group []*request) ([]byte, bool) {
 		if r.err == nil {
 			b = r.record(b)
 		}
-	}
-	if len(b) == contentStart {
-		return nil, false
 	}
 	w.journal.record = b
 	return b, w.journal.fits(len(b))

@@ -193,6 +193,105 @@ func TestAReceiptInTheJournalOutlivesAPowerCut(t *testing.T) {
 	check(t, db.Close())
 }
 
+// What retention or a person removed is not left in the journal.
+func TestRemovedContentIsNotLeftInTheJournal(t *testing.T) {
+	t.Parallel()
+	const text = "what one person wrote to another"
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	sweep := func(s store.Sweep) func(*DB, hook.Attempt) error {
+		s.Now = now.Add(90 * 24 * time.Hour)
+		return func(db *DB, _ hook.Attempt) error { _, _, err := db.Sweep(t.Context(), s); return err }
+	}
+	for how, remove := range map[string]func(*DB, hook.Attempt) error{
+		"a person": func(db *DB, a hook.Attempt) error {
+			if err := db.Expunge(t.Context(), 7, a.Message, now); err != nil {
+				return err
+			}
+			return db.ExpungeResponse(t.Context(), 7, a.ID)
+		},
+		"an answer alone":       func(db *DB, a hook.Attempt) error { return db.ExpungeResponse(t.Context(), 7, a.ID) },
+		"retention of payloads": sweep(store.Sweep{PayloadBefore: now.Add(time.Hour)}),
+		"retention of messages": sweep(store.Sweep{Before: now.Add(time.Hour)}),
+	} {
+		t.Run(how, func(t *testing.T) {
+			t.Parallel()
+			disk := powercut.New(t.TempDir(), 7)
+			defer disk.Close()
+			db, err := Open(t.Context(), Options{Dir: "/x", VFS: disk.VFS(), Sealer: keyOf(t, 1), Faults: Faults{InStep: true}})
+			check(t, err)
+			check(t, db.CreateApplication(t.Context(), hook.Application{ID: 7, CreatedAt: now}))
+			check(t, db.CreateEndpoint(t.Context(), hook.Endpoint{ID: 8, App: 7, URL: "https://example.com", Dialect: "standard", CreatedAt: now}))
+			out, err := db.Accept(t.Context(), []hook.Accept{{Message: hook.Message{ID: 9, App: 7, EventType: "a", CreatedAt: now, Payload: []byte(text)}}})
+			check(t, err)
+			d := out[0].Deliveries[0]
+			a := hook.Attempt{ID: 10, App: 7, Message: d.Message, Endpoint: 8, EventType: "a", URL: "u", N: 1, At: now, Status: 200, Response: []byte(text)}
+			check(t, db.Finish(t.Context(), []hook.Outcome{{Delivery: d.Step(hook.Success, hook.Scheduled, now, nil, 0), Attempt: a}}))
+			file := "/x/" + journalName
+			if n := bytes.Count(disk.File(file), []byte(text)); n != 2 {
+				t.Fatalf("it is %d times in the journal before", n)
+			}
+			check(t, remove(db, a))
+			disk.Cut() // it does not come back either
+			_ = db.Close()
+			disk.Restart()
+			if bytes.Contains(disk.File(file), []byte(text)) {
+				t.Error("it is still in the journal")
+			}
+		})
+	}
+}
+
+// What waits to be written does not hold what it came with: payloads that compress well would be a lot.
+func TestWhatWaitsHoldsOnlyWhatIsWritten(t *testing.T) {
+	t.Parallel()
+	db, err := Open(t.Context(), Options{Dir: t.TempDir(), Sealer: keyOf(t, 1), Faults: Faults{InStep: true}})
+	check(t, err)
+	defer func() { check(t, db.Close()) }()
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	check(t, db.CreateApplication(t.Context(), hook.Application{ID: 7, CreatedAt: now}))
+	for i := range 10 {
+		m := hook.Message{ID: hook.MessageID(9 + i), App: 7, EventType: "a", CreatedAt: now, Payload: bytes.Repeat([]byte("abcdefgh"), 1<<10), Raw: &hook.Raw{}}
+		_, err := db.Accept(t.Context(), []hook.Accept{{Message: m}})
+		check(t, err)
+	}
+	if n := len(db.writer.unwritten.entries); n != 10 {
+		t.Fatalf("%d messages wait", n)
+	}
+	for _, e := range db.writer.unwritten.entries {
+		if e.in != nil || e.out != nil || e.msg.Payload != nil || e.msg.Raw != nil {
+			t.Errorf("message %d holds %+v", e.msg.ID, e)
+		}
+	}
+}
+
+// A group of repeats leaves nothing to be made durable.
+func TestRepeatsAreAnsweredWithoutACommit(t *testing.T) {
+	t.Parallel()
+	db, err := Open(t.Context(), Options{Dir: t.TempDir(), Sealer: keyOf(t, 1), Faults: Faults{InStep: true}})
+	check(t, err)
+	defer func() { check(t, db.Close()) }()
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	check(t, db.CreateApplication(t.Context(), hook.Application{ID: 7, CreatedAt: now}))
+	for i := range 5 {
+		out, err := db.Accept(t.Context(), []hook.Accept{{Message: hook.Message{ID: hook.MessageID(9 + i), App: 7, EventType: "a", CreatedAt: now},
+			Dedup: hook.Dedup{Scope: "s", Key: "k", Keep: time.Hour}}})
+		check(t, err)
+		if out[0].Duplicate != (i > 0) {
+			t.Errorf("message %d: %+v", i, out[0])
+		}
+		if waits := db.dirty.Load(); waits != (i < 3) {
+			t.Errorf("after message %d: something waits for a commit: %v", i, waits)
+		}
+		if i == 2 {
+			check(t, db.flush(t.Context())) // the others come to an empty journal
+		}
+	}
+	n, err := db.Counts(t.Context())
+	if err != nil || n.Messages != 1 {
+		t.Errorf("%+v, %v", n, err)
+	}
+}
+
 // playFor makes calls of all kinds and returns what the database then holds. With kills the process ends all the time.
 func playFor(t *testing.T, o Options, disk *powercut.Disk, kills bool) string {
 	t.Helper()

@@ -24,6 +24,7 @@ func (m *keyMemory) add(all []boundKey) error {
 				return err
 			}
 		}
+		m.over = min(m.over, v.expires-1) // one that is new has not run out: the clock of the last sweep was ahead
 		content = packKey(content, &p, v)
 		m.news[p] = v
 		m.written++
@@ -296,7 +297,7 @@ func (m *keyMemory) forgetIn(r *keyRun, p *keyPlace, spot uint64) error {
 // sweep removes keys that have run out, and says how many, and whether there are more. It does not look for every single one:
 // news and runs are written anew when enough of them has run out to be worth it.
 func (m *keyMemory) sweep(s *store.Sweep) (dropped int, more bool, err error) {
-	m.over = max(m.over, s.Now.UnixMilli())
+	m.over = s.Now.UnixMilli() // also when it is earlier: the clock of the sweep before may have been wrong
 	if dropped, more, err = m.sweepNews(s.Limit); err != nil {
 		return 0, false, err
 	}

@@ -319,6 +319,21 @@ func TestOnlyASweepRemovesKeysThatHaveRunOut(t *testing.T) {
 }
 
 // What was remembered for longer does not come back when what it was replaced by has run out.
+// A sweep by a clock that was ahead costs what it removed, and nothing that comes after.
+func TestASweepByAWrongClockForgetsNothingThatComesAfter(t *testing.T) {
+	t.Parallel()
+	db := openSmallRuns(t, t.TempDir(), 8)
+	now := time.Now()
+	ahead := now.Add(365 * 24 * time.Hour)
+	_, _, err := db.Sweep(t.Context(), store.Sweep{Now: ahead})
+	check(t, err)
+	rememberNumbered(t, db, 0, 40, now.UnixMilli(), now.Add(24*time.Hour).UnixMilli())
+	wantNumbered(t, db, 0, 40, now.UnixMilli(), true)
+	_, _, err = db.Sweep(t.Context(), store.Sweep{Now: now})
+	check(t, err)
+	wantNumbered(t, db, 0, 40, now.UnixMilli(), true)
+}
+
 func TestAKeyIsRememberedAsLongAsItWasLast(t *testing.T) {
 	t.Parallel()
 	for _, small := range []int{1, 3, 0} {

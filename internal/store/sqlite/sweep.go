@@ -236,6 +236,7 @@ func (t *tx) sweepMessages(s *store.Sweep, done *store.Swept, from *sweepFrom) (
 		if stay[i] {
 			continue
 		}
+		t.removed = true
 		if err := t.removeDeliveries(hook.MessageID(id)); err != nil {
 			return false, err
 		}

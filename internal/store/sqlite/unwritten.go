@@ -36,6 +36,17 @@ func newUnwritten() unwritten {
 // forget drops everything, which is made again from the journal.
 func (u *unwritten) forget() { *u = newUnwritten() }
 
+// shed lets go of what messages came with and are not written from: the group is durable, so it is never run again.
+func (u *unwritten) shed() {
+	for _, e := range slices.Backward(u.entries) {
+		if e.in == nil { // as all before
+			break
+		}
+		e.in, e.out, e.envelope = nil, nil, nil
+		e.msg.Payload, e.msg.Raw, e.msg.Platform = nil, nil, nil
+	}
+}
+
 // delivery returns the delivery of a message to an endpoint; nil = it is in the tables, or nowhere.
 func (u *unwritten) delivery(m hook.MessageID, ep hook.EndpointID) *recipient {
 	e := u.byID[m]

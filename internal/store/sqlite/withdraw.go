@@ -133,6 +133,7 @@ func (db *DB) ExpungeResponse(ctx context.Context, app hook.ApplicationID, id ho
 			if err == nil && n == 0 {
 				return noSuch("attempt", id.String())
 			}
+			t.removed = true
 			return err
 		})
 	})
