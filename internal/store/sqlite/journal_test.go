@@ -217,7 +217,8 @@ func TestRemovedContentIsNotLeftInTheJournal(t *testing.T) {
 			t.Parallel()
 			disk := powercut.New(t.TempDir(), 7)
 			defer disk.Close()
-			db, err := Open(t.Context(), Options{Dir: "/x", VFS: disk.VFS(), Sealer: keyOf(t, 1), Faults: Faults{InStep: true}})
+			dir := t.TempDir()
+			db, err := Open(t.Context(), Options{Dir: dir, VFS: disk.VFS(), Sealer: keyOf(t, 1), Faults: Faults{InStep: true}})
 			check(t, err)
 			check(t, db.CreateApplication(t.Context(), hook.Application{ID: 7, CreatedAt: now}))
 			check(t, db.CreateEndpoint(t.Context(), hook.Endpoint{ID: 8, App: 7, URL: "https://example.com", Dialect: "standard", CreatedAt: now}))
@@ -226,7 +227,7 @@ func TestRemovedContentIsNotLeftInTheJournal(t *testing.T) {
 			d := out[0].Deliveries[0]
 			a := hook.Attempt{ID: 10, App: 7, Message: d.Message, Endpoint: 8, EventType: "a", URL: "u", N: 1, At: now, Status: 200, Response: []byte(text)}
 			check(t, db.Finish(t.Context(), []hook.Outcome{{Delivery: d.Step(hook.Success, hook.Scheduled, now, nil, 0), Attempt: a}}))
-			file := "/x/" + journalName
+			file := filepath.Join(dir, journalName)
 			if n := bytes.Count(disk.File(file), []byte(text)); n != 2 {
 				t.Fatalf("it is %d times in the journal before", n)
 			}
