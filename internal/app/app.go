@@ -327,9 +327,16 @@ type server interface {
 	Close() error
 }
 
+// The times of a request. The door and the API have their own, shorter or earned, time for a body, which goes before requestTime;
+// that one holds where nobody reads the body: who does not send it must not keep a connection, nor a stop, waiting for ever.
+const (
+	requestTime = 15 * time.Second
+	answerTime  = time.Minute // from the head of a push to the last byte of its answer: longer than reading and storing may take
+)
+
 func (a *App) newServer(h http.Handler) *http.Server {
 	return &http.Server{
-		Handler: h, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 75 * time.Second, MaxHeaderBytes: 32 << 10,
+		Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: requestTime, IdleTimeout: 75 * time.Second, MaxHeaderBytes: 32 << 10,
 		ErrorLog: slog.NewLogLogger(a.o.Log.Handler(), slog.LevelDebug),
 	}
 }
@@ -338,6 +345,7 @@ func (a *App) newServer(h http.Handler) *http.Server {
 func (a *App) publicServer() server {
 	proxies, _ := ParsePrefixes(a.o.TrustedProxies) // validated
 	s := a.newServer(a.publicMux())
+	s.WriteTimeout = answerTime // the admin address has downloads
 	s.ConnState = newCrowd(maxPerClient, min(maxClients, openFiles()/2), proxies, a.o.Log).changed
 	if a.o.TLSCert != "" || a.o.NetHTTP {
 		return s

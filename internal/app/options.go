@@ -156,6 +156,9 @@ func (o Options) Validate() error {
 	if o.PayloadRetention < 0 {
 		bad("payload-retention", "must not be negative")
 	}
+	if o.StopTimeout < 0 {
+		bad("stop-timeout", "must not be negative")
+	}
 	if o.LowWater < 0 {
 		bad("low-water", "must not be negative")
 	}
