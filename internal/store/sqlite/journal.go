@@ -85,7 +85,7 @@ func (d *disk) openJournal(dir string, limit int) (*journal, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the journal: %w", err)
 	}
-	j := &journal{file: f, limit: int64(limit)}
+	j := &journal{file: f, limit: int64(min(limit, maxRecord))} // a larger record would not be read
 	if j.grown, err = f.Size(); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
