@@ -245,8 +245,10 @@ func checkOutcome(o *hook.Outcome) error {
 		return hook.Errorf(hook.KindInvalid, "an attempt needs an id and is of the delivery that it comes with")
 	case d.State < hook.Pending || d.State > hook.Canceled || (d.State == hook.Pending) == d.NextAt.IsZero():
 		return hook.Errorf(hook.KindInvalid, "a delivery has a next time when it is pending, and only then")
-	case a.N < 0 || d.Attempts < 0 || a.Duration < 0 || a.Status < 0 || a.Status > 999 || a.Verdict < 0 || a.Verdict > 3 || a.Trigger < 0 || a.Trigger > 1:
+	case a.N < 0 || d.Attempts < 0 || a.Duration < 0 || a.Status < 0 || a.Status > 999:
 		return hook.Errorf(hook.KindInvalid, "an attempt has no number, duration or status below zero, and no status above 999")
+	case a.Verdict < hook.Success || a.Verdict > hook.Gone || a.Trigger < hook.Scheduled || a.Trigger > hook.Manual:
+		return hook.Errorf(hook.KindInvalid, "an attempt has one of the verdicts and triggers that there are")
 	case a.Verdict == hook.Success && d.State != hook.Delivered:
 		return hook.Errorf(hook.KindInvalid, "an attempt that succeeds delivers")
 	}

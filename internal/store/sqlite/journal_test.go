@@ -242,6 +242,30 @@ func TestRemovedContentIsNotLeftInTheJournal(t *testing.T) {
 	}
 }
 
+// What the tables would refuse is refused before it is in the journal: what is there must fit.
+func TestAnOutcomeThatTheTablesWouldRefuseIsRefused(t *testing.T) {
+	t.Parallel()
+	good := hook.Outcome{
+		Attempt:  hook.Attempt{ID: 1, Message: 2, Endpoint: 3, N: 1, Status: 500, Verdict: hook.Refuse},
+		Delivery: hook.Delivery{Message: 2, Endpoint: 3, State: hook.Failed, Attempts: 1},
+	}
+	check(t, checkOutcome(&good))
+	for name, spoil := range map[string]func(*hook.Outcome){
+		"number":   func(o *hook.Outcome) { o.Attempt.N = -1 },
+		"attempts": func(o *hook.Outcome) { o.Delivery.Attempts = -1 },
+		"duration": func(o *hook.Outcome) { o.Attempt.Duration = -1 },
+		"status":   func(o *hook.Outcome) { o.Attempt.Status = 1000 },
+		"verdict":  func(o *hook.Outcome) { o.Attempt.Verdict = hook.Gone + 1 },
+		"trigger":  func(o *hook.Outcome) { o.Attempt.Trigger = hook.Manual + 1 },
+	} {
+		bad := good
+		spoil(&bad)
+		if err := checkOutcome(&bad); hook.KindOf(err) != hook.KindInvalid {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 // What waits to be written does not hold what it came with: payloads that compress well would be a lot.
 func TestWhatWaitsHoldsOnlyWhatIsWritten(t *testing.T) {
 	t.Parallel()
